@@ -1,0 +1,15 @@
+//! What the parts of the host say to each other, and nothing else.
+//!
+//! Two conversations are defined here so that both ends compile against one
+//! text: the console with the supervisor (a stream of JSON lines, one request
+//! and one reply at a time, [`wire`]) and the supervisor with PID 1 (single
+//! bytes on a `SOCK_SEQPACKET` pair, [`pid1`]). The crate opens no file and
+//! no socket.
+
+pub mod messages;
+pub mod pid1;
+pub mod secret;
+pub mod wire;
+
+pub use messages::{Disk, Refusal, Reply, Request, Status};
+pub use secret::Secret;

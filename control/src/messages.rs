@@ -1,0 +1,102 @@
+//! The requests that the console may make, and the answers.
+//!
+//! The console cannot do anything that is not listed in [`Request`]: this
+//! enum is the whole power of whoever takes the console over.
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+/// What the console may ask the supervisor for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// What state the box is in.
+    Status,
+    /// Make the encrypted disk with this passphrase (first boot only).
+    Claim {
+        /// 8 to 512 bytes of UTF-8.
+        passphrase: Secret,
+        /// Needed when `wifi.txt` carries `setup-code`.
+        setup_code: Option<Secret>,
+    },
+    /// Open the encrypted disk.
+    Unlock {
+        /// The passphrase set when the box was claimed.
+        passphrase: Secret,
+    },
+    /// Shut down in order and start again.
+    Restart,
+    /// Shut down in order and stay off.
+    PowerOff,
+}
+
+/// What the supervisor answers. Every request gets exactly one.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Reply {
+    /// Answer to [`Request::Status`].
+    Status(Status),
+    /// Done, or begun for a restart or power-off.
+    Done,
+    /// Not done; the disk is as it was before.
+    Refused {
+        /// Why, for a program.
+        refusal: Refusal,
+        /// Why and what to do, for a person.
+        words: String,
+        /// Seconds to wait before the next try is looked at; 0 is at once.
+        retry_after: u64,
+    },
+}
+
+/// The state that the page shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The encrypted disk.
+    pub disk: Disk,
+    /// Whether claiming needs the code from `wifi.txt`.
+    pub setup_code_needed: bool,
+    /// Whether claiming is still possible without a new power-on.
+    pub claimable: bool,
+    /// Seconds until a further passphrase is looked at.
+    pub retry_after: u64,
+    /// What the box calls itself, `projectx` say (without `.local`).
+    pub name: String,
+}
+
+/// The encrypted disk, as the page needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disk {
+    /// No passphrase has been set.
+    Unclaimed,
+    /// A passphrase is set and has not been given since power-on.
+    Locked,
+    /// A passphrase is being tried or the disk is being made.
+    Working,
+    /// Open and mounted.
+    Open,
+    /// The second partition is missing or cannot be read.
+    Missing,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The passphrase does not open the disk.
+    WrongPassphrase,
+    /// The passphrase is shorter or longer than allowed.
+    BadPassphrase,
+    /// Tried again before `retry_after` had passed; it was not looked at.
+    TooSoon,
+    /// The setup code is missing or wrong.
+    WrongSetupCode,
+    /// The 15 minutes after power-on have passed.
+    TooLate,
+    /// Not possible in this state (claiming a claimed box, say).
+    WrongState,
+    /// The disk or a tool failed.
+    Failed,
+}
