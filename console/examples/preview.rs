@@ -1,0 +1,69 @@
+//! Shows the page on this computer, with a pretended supervisor:
+//! `cargo run -p console --example preview -- unclaimed 127.0.0.1:8080 nacl-fast.min.js`.
+//! States: unclaimed, code (unclaimed with a setup code), late, locked,
+//! working, open, missing. Every passphrase but `right horse` is wrong.
+
+use console::{Assets, serve};
+use control::{Disk, Refusal, Reply, Request, Secret, Status, wire};
+use std::error::Error;
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [state, address, nacl] = words.as_slice() else {
+        return Err("usage: preview STATE ADDRESS NACL_FILE".into());
+    };
+    let status = Status {
+        disk: match state.as_str() {
+            "unclaimed" | "code" | "late" => Disk::Unclaimed,
+            "locked" => Disk::Locked,
+            "working" => Disk::Working,
+            "open" => Disk::Open,
+            _ => Disk::Missing,
+        },
+        setup_code_needed: state == "code",
+        claimable: state != "late",
+        retry_after: 0,
+        name: "projectx".into(),
+    };
+    let nacl = std::fs::read(nacl)?.into();
+    let (ours, theirs) = UnixStream::pair()?;
+    std::thread::spawn(move || pretend(&theirs, status));
+    ours.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(address.as_str()).await?;
+        let control = tokio::net::UnixStream::from_std(ours)?;
+        Err(serve(control, listener, Assets { nacl }).await.into())
+    })
+}
+
+fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireError> {
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
+    loop {
+        let reply = match wire::read(&mut reader)? {
+            Request::Status => Reply::Status(status.clone()),
+            Request::Claim { passphrase, .. } => open(&mut status, &passphrase),
+            Request::Unlock { passphrase } => open(&mut status, &passphrase),
+            Request::Restart | Request::PowerOff => Reply::Done,
+        };
+        wire::write(&mut writer, &reply)?;
+    }
+}
+
+fn open(status: &mut Status, passphrase: &Secret) -> Reply {
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    if passphrase.expose() == "right horse" {
+        status.disk = Disk::Open;
+        return Reply::Done;
+    }
+    Reply::Refused {
+        refusal: Refusal::WrongPassphrase,
+        words: "That is not the passphrase of this box. Please try again.".into(),
+        retry_after: 5,
+    }
+}

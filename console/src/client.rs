@@ -1,0 +1,194 @@
+//! A client of the page for tests: does what `page.js` does, by `ureq`.
+//!
+//! `base_url` is `http://ADDRESS:PORT` without a slash at the end, with an
+//! address or a name the box answers to.
+
+use crate::routes::{Answer, Post};
+use crate::sealed::{Contents, SealedError, seal};
+use crate::state::Shown;
+use control::Secret;
+use std::time::Duration;
+use ureq::{Agent, http::StatusCode};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The connection failed or the body was not JSON.
+    #[error("{url}: {error}")]
+    Http {
+        /// What was asked for.
+        url: String,
+        /// What `ureq` says.
+        error: ureq::Error,
+    },
+    /// The page came with another status than 200.
+    #[error("{url}: status {status} instead of the page")]
+    NoPage {
+        /// What was asked for.
+        url: String,
+        /// What came.
+        status: u16,
+    },
+    /// The page has no such attribute.
+    #[error("the page has no attribute {0}")]
+    Attribute(&'static str),
+    /// The page's key is not a key.
+    #[error("{0}")]
+    Sealed(#[from] SealedError),
+    /// The answer is not what the console sends.
+    #[error("{url}: not an answer of the console: {error}")]
+    Json {
+        /// What was asked for.
+        url: String,
+        /// What `serde_json` says.
+        error: serde_json::Error,
+    },
+}
+
+/// The answer to a post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The HTTP status.
+    pub http_status: u16,
+    /// Whether it was done.
+    pub ok: bool,
+    /// What the person reads.
+    pub words: String,
+    /// Seconds until the next try is looked at.
+    pub retry_after: u64,
+}
+
+/// What a page carries for the posts made from it.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The whole text.
+    pub html: String,
+    /// `data-state`.
+    pub state: String,
+    /// `data-token`, good for one post.
+    pub token: String,
+    /// `data-key`, the public key of the session.
+    pub key: String,
+}
+
+/// Loads the page.
+pub fn page(base_url: &str) -> Result<Page, ClientError> {
+    let url = format!("{base_url}/");
+    let (status, html) = body(&url, agent().get(&url).call())?;
+    if status != StatusCode::OK {
+        let status = status.as_u16();
+        return Err(ClientError::NoPage { url, status });
+    }
+    Ok(Page {
+        state: attribute(&html, "data-state")?,
+        token: attribute(&html, "data-token")?,
+        key: attribute(&html, "data-key")?,
+        html,
+    })
+}
+
+/// `GET /status`.
+pub fn status(base_url: &str) -> Result<Shown, ClientError> {
+    let url = format!("{base_url}/status");
+    let (_, text) = body(&url, agent().get(&url).call())?;
+    serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })
+}
+
+/// Sets the first passphrase; waits until the disk is made.
+pub fn claim(
+    base_url: &str,
+    passphrase: &str,
+    setup_code: Option<&str>,
+) -> Result<Answered, ClientError> {
+    send_sealed(base_url, "/claim", passphrase, setup_code)
+}
+
+/// Gives the passphrase; waits until the disk is open.
+pub fn unlock(base_url: &str, passphrase: &str) -> Result<Answered, ClientError> {
+    send_sealed(base_url, "/unlock", passphrase, None)
+}
+
+/// `restart`, or `off` to switch the power off.
+pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
+    let path = if what == "restart" {
+        "/restart"
+    } else {
+        "/power"
+    };
+    let token = page(base_url)?.token;
+    post(
+        base_url,
+        path,
+        &Post {
+            token,
+            sealed: None,
+        },
+    )
+}
+
+fn send_sealed(
+    base_url: &str,
+    path: &str,
+    passphrase: &str,
+    setup_code: Option<&str>,
+) -> Result<Answered, ClientError> {
+    let page = page(base_url)?;
+    let contents = Contents {
+        purpose: path.into(),
+        token: page.token.clone(),
+        passphrase: Secret::new(passphrase.into()),
+        setup_code: setup_code.map(|code| Secret::new(code.into())),
+    };
+    let sealed = Some(seal(&page.key, &contents)?);
+    let token = page.token;
+    post(base_url, path, &Post { token, sealed })
+}
+
+fn post(base_url: &str, path: &str, post: &Post) -> Result<Answered, ClientError> {
+    let url = format!("{base_url}{path}");
+    let text = serde_json::to_string(post).map_err(|error| ClientError::Json {
+        url: url.clone(),
+        error,
+    })?;
+    let sent = agent()
+        .post(&url)
+        .header("content-type", "application/json")
+        .send(&text);
+    let (status, text) = body(&url, sent)?;
+    let answer: Answer =
+        serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })?;
+    Ok(Answered {
+        http_status: status.as_u16(),
+        ok: answer.ok,
+        words: answer.words,
+        retry_after: answer.retry_after,
+    })
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(240)))
+        .build()
+        .into()
+}
+
+fn body(
+    url: &str,
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<(StatusCode, String), ClientError> {
+    response
+        .and_then(|mut response| Ok((response.status(), response.body_mut().read_to_string()?)))
+        .map_err(|error| ClientError::Http {
+            url: url.into(),
+            error,
+        })
+}
+
+fn attribute(html: &str, name: &'static str) -> Result<String, ClientError> {
+    html.split_once(&format!(" {name}=\""))
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(value, _)| value.to_owned())
+        .ok_or(ClientError::Attribute(name))
+}

@@ -1,0 +1,198 @@
+//! The passphrase on its way from the browser, sealed to a key of this
+//! process: NaCl's `crypto_box` (X25519, XSalsa20, Poly1305), which the page
+//! makes with tweetnacl's `nacl.box`.
+//!
+//! The key pair is made when the process starts and is never stored, so a
+//! recording of the network opens nothing after a restart. Inside the box the
+//! text names the form and its one-time token; a recorded box can therefore
+//! not be sent a second time or to another form. Whoever can alter the page
+//! can alter the key in it: sealing is no protection from them.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use control::Secret;
+use crypto_box::{
+    PublicKey, SalsaBox, SecretKey,
+    aead::{Aead, AeadCore, OsRng},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// The text inside a box is padded with spaces to a multiple of this many
+/// bytes, so that its length does not tell that of the passphrase.
+pub const PADDING: usize = 1024;
+
+/// A sealed box as it travels; every field is standard base64.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedBox {
+    /// The sender's public key for this one box, 32 bytes.
+    pub key: String,
+    /// 24 bytes.
+    pub nonce: String,
+    /// The 16-byte tag and the cipher text.
+    pub sealed: String,
+}
+
+/// What is inside a box, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// The path that the box is meant for: `/claim` or `/unlock`.
+    #[serde(rename = "for")]
+    pub purpose: String,
+    /// The token that was sent beside the box.
+    pub token: String,
+    /// UTF-8; the page sends it in Unicode's normal form C.
+    pub passphrase: Secret,
+    /// The code from `wifi.txt`, when one is needed.
+    pub setup_code: Option<Secret>,
+}
+
+/// Why a box could not be opened. No variant quotes anything.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealedError {
+    /// A field is not base64 or has the wrong length.
+    #[error("sealed box: `{0}` is not base64 of the right length; reload the page and try again")]
+    Field(&'static str),
+    /// The tag does not fit: altered, or sealed to another key.
+    #[error("sealed box: does not open with the key of this page; reload the page and try again")]
+    Closed,
+    /// The text inside is not what it should be.
+    #[error("sealed box: the contents are malformed; reload the page and try again")]
+    Contents,
+    /// Sealed for another form or another token.
+    #[error("sealed box: made for another form or an earlier page; reload the page and try again")]
+    Purpose,
+    /// The text could not be encrypted.
+    #[error("sealed box: could not be made")]
+    Seal,
+}
+
+/// The key pair of this process.
+pub struct SessionKey(SecretKey);
+
+impl SessionKey {
+    /// A new one from the kernel's random numbers.
+    pub fn generate() -> Self {
+        Self(SecretKey::generate(&mut OsRng))
+    }
+
+    /// The public half as base64, for the page.
+    pub fn public(&self) -> String {
+        STANDARD.encode(self.0.public_key().as_bytes())
+    }
+
+    /// Opens a box and checks that it was made for this path and this token.
+    pub fn open(
+        &self,
+        sealed: &SealedBox,
+        path: &str,
+        token: &str,
+    ) -> Result<Contents, SealedError> {
+        let sender = PublicKey::from(array::<32>(&sealed.key, "key")?);
+        let nonce = array::<24>(&sealed.nonce, "nonce")?;
+        let cipher_text = STANDARD
+            .decode(&sealed.sealed)
+            .map_err(|_| SealedError::Field("sealed"))?;
+        let text = SalsaBox::new(&sender, &self.0)
+            .decrypt(&nonce.into(), cipher_text.as_slice())
+            .map(Zeroizing::new)
+            .map_err(|_| SealedError::Closed)?;
+        let contents: Contents =
+            serde_json::from_slice(&text).map_err(|_| SealedError::Contents)?;
+        if contents.purpose != path || contents.token != token {
+            return Err(SealedError::Purpose);
+        }
+        Ok(contents)
+    }
+}
+
+/// Seals to the public key of a page, as `page.js` does. For clients in Rust.
+pub fn seal(public_key: &str, contents: &Contents) -> Result<SealedBox, SealedError> {
+    let to = PublicKey::from(array::<32>(public_key, "key")?);
+    let from = SecretKey::generate(&mut OsRng);
+    let mut text = Zeroizing::new(serde_json::to_vec(contents).map_err(|_| SealedError::Seal)?);
+    let padded = text.len().next_multiple_of(PADDING);
+    text.resize(padded, b' ');
+    let nonce = SalsaBox::generate_nonce(&mut OsRng);
+    let cipher_text = SalsaBox::new(&to, &from)
+        .encrypt(&nonce, text.as_slice())
+        .map_err(|_| SealedError::Seal)?;
+    Ok(SealedBox {
+        key: STANDARD.encode(from.public_key().as_bytes()),
+        nonce: STANDARD.encode(nonce),
+        sealed: STANDARD.encode(cipher_text),
+    })
+}
+
+fn array<const N: usize>(text: &str, field: &'static str) -> Result<[u8; N], SealedError> {
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|_| SealedError::Field(field))?;
+    bytes.try_into().map_err(|_| SealedError::Field(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents() -> Contents {
+        Contents {
+            purpose: "/unlock".into(),
+            token: "t".into(),
+            passphrase: Secret::new("Zwölf Boxkämpfer".into()),
+            setup_code: None,
+        }
+    }
+
+    #[test]
+    fn a_box_opens_for_its_own_form_and_token_only() {
+        let key = SessionKey::generate();
+        let sealed = seal(&key.public(), &contents()).unwrap();
+        let opened = key.open(&sealed, "/unlock", "t").unwrap();
+        assert_eq!(opened.passphrase.expose(), "Zwölf Boxkämpfer");
+        assert_eq!(
+            key.open(&sealed, "/claim", "t").unwrap_err(),
+            SealedError::Purpose
+        );
+        assert_eq!(
+            key.open(&sealed, "/unlock", "u").unwrap_err(),
+            SealedError::Purpose
+        );
+    }
+
+    #[test]
+    fn a_box_for_an_earlier_process_does_not_open() {
+        let sealed = seal(&SessionKey::generate().public(), &contents()).unwrap();
+        let error = SessionKey::generate()
+            .open(&sealed, "/unlock", "t")
+            .unwrap_err();
+        assert_eq!(error, SealedError::Closed);
+    }
+
+    #[test]
+    fn boxes_of_different_passphrases_have_the_same_length() {
+        let key = SessionKey::generate().public();
+        let mut longer = contents();
+        longer.passphrase = Secret::new("x".repeat(200));
+        let lengths = [&contents(), &longer].map(|c| seal(&key, c).unwrap().sealed.len());
+        assert_eq!(lengths[0], lengths[1]);
+    }
+
+    /// Made by tweetnacl 1.0.3: `nacl.box` of the JSON below and two spaces,
+    /// sender's secret key all 1, ours all 2, nonce all 3.
+    #[test]
+    fn a_box_made_by_tweetnacl_opens() {
+        let sealed = SealedBox {
+            key: "pOCSkrZRwni5dyxWn1+puxPZBrRqtoyd+dwrRAn4ogk=".into(),
+            nonce: "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMD".into(),
+            sealed: "RGGVWsu+11q//ZvRWct4AZgJGWBZNACMC3VIGxXJq9nmeNTaA3Fkxmx5x2ReRwpSYem03HCJ0\
+                     sp5D2dFaxyYiXa6loxPK403SyLplmpq8Q9Hg2iG5s3yCzeUckCKIpzm4gax"
+                .into(),
+        };
+        let key = SessionKey(SecretKey::from([2; 32]));
+        let opened = key.open(&sealed, "/unlock", "t").unwrap();
+        assert_eq!(opened.passphrase.expose(), "Zwölf Boxkämpfer");
+        assert!(opened.setup_code.is_none());
+    }
+}

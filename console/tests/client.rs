@@ -1,0 +1,88 @@
+//! The client that the boot tests use, against the server.
+#![cfg(feature = "client")]
+
+use console::{Assets, State, client, serve};
+use control::{Disk, Refusal, Reply, Request, Status, wire};
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+
+/// Starts a box that is claimed with one passphrase; returns its URL.
+fn start() -> String {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::spawn(move || supervise(&theirs));
+    let (address_in, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        ours.set_nonblocking(true).unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            address_in.send(listener.local_addr().unwrap()).unwrap();
+            let control = tokio::net::UnixStream::from_std(ours).unwrap();
+            let nacl = "".into();
+            serve(control, listener, Assets { nacl }).await
+        })
+    });
+    format!("http://{}", address.recv().unwrap())
+}
+
+fn supervise(stream: &UnixStream) {
+    let mut reader = BufReader::new(stream);
+    let mut disk = Disk::Unclaimed;
+    while let Ok(request) = wire::read(&mut reader) {
+        let right = |given: &control::Secret| given.expose() == "correct horse";
+        let reply = match request {
+            Request::Status => Reply::Status(Status {
+                disk,
+                setup_code_needed: true,
+                claimable: true,
+                retry_after: 0,
+                name: "projectx".into(),
+            }),
+            Request::Claim {
+                passphrase,
+                setup_code: Some(code),
+            } if right(&passphrase) && code.expose() == "blue-7" => {
+                disk = Disk::Locked;
+                Reply::Done
+            }
+            Request::Unlock { passphrase } if right(&passphrase) => {
+                disk = Disk::Open;
+                Reply::Done
+            }
+            Request::Restart | Request::PowerOff => Reply::Done,
+            _ => Reply::Refused {
+                refusal: Refusal::TooSoon,
+                words: "Please wait.".into(),
+                retry_after: 4,
+            },
+        };
+        wire::write(&mut &*stream, &reply).unwrap();
+    }
+}
+
+#[test]
+fn the_client_claims_unlocks_and_restarts() {
+    let url = start();
+    assert_eq!(client::status(&url).unwrap().state, State::Unclaimed);
+    let claimed = client::claim(&url, "correct horse", Some("blue-7")).unwrap();
+    assert!(claimed.ok, "{claimed:?}");
+    assert_eq!(client::page(&url).unwrap().state, "locked");
+    assert!(client::unlock(&url, "correct horse").unwrap().ok);
+    assert_eq!(client::status(&url).unwrap().state, State::Open);
+    assert!(client::power(&url, "restart").unwrap().ok);
+    assert!(client::power(&url, "off").unwrap().ok);
+}
+
+#[test]
+fn a_refusal_reaches_the_client_with_its_wait() {
+    let url = start();
+    let refused = client::claim(&url, "correct horse", None).unwrap();
+    assert_eq!((refused.http_status, refused.ok), (429, false));
+    assert_eq!(
+        (refused.words.as_str(), refused.retry_after),
+        ("Please wait.", 4)
+    );
+}

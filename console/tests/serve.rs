@@ -1,0 +1,507 @@
+//! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
+//! supervisor at the other end of the control stream.
+
+use console::sealed::{Contents, SealedBox, seal};
+use console::{Assets, serve};
+use control::{Disk, Refusal, Reply, Request, Secret, Status, wire};
+use serde_json::{Value, json};
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+const PASSPHRASE: &str = "Zwölf \"Boxkämpfer\" \\ jagen";
+
+/// A running console. `requests` gets what the supervisor was asked, but for
+/// Status; it answers with what the test puts into `replies`.
+struct Box {
+    address: SocketAddr,
+    requests: Receiver<Request>,
+    replies: Sender<Reply>,
+    ended: Receiver<String>,
+}
+
+impl Box {
+    fn start(disk: Disk) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (request_in, requests) = channel();
+        let (replies, reply_out) = channel();
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(&theirs);
+            while let Ok(request) = wire::read(&mut reader) {
+                let reply = match request {
+                    Request::Status => Reply::Status(Status {
+                        disk,
+                        setup_code_needed: true,
+                        claimable: true,
+                        retry_after: 0,
+                        name: "attic".into(),
+                    }),
+                    other => {
+                        request_in.send(other).unwrap();
+                        // The end of the test is the end of the supervisor.
+                        let Ok(reply) = reply_out.recv() else { return };
+                        reply
+                    }
+                };
+                wire::write(&mut &theirs, &reply).unwrap();
+            }
+        });
+        let (address_in, address) = channel();
+        let (ended_in, ended) = channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            ours.set_nonblocking(true).unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                address_in.send(listener.local_addr().unwrap()).unwrap();
+                let control = tokio::net::UnixStream::from_std(ours).unwrap();
+                let nacl = "/* nacl */".into();
+                let why = serve(control, listener, Assets { nacl }).await;
+                let _ = ended_in.send(why.to_string());
+            });
+        });
+        Self {
+            address: address.recv().unwrap(),
+            requests,
+            replies,
+            ended,
+        }
+    }
+
+    /// Sends a request and does not wait for the answer.
+    fn begin(&self, head: &str, body: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
+        let length = body.len();
+        let head = format!("{head}\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        stream
+    }
+
+    fn begin_post(&self, path: &str, body: &Value) -> TcpStream {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: projectx.local\r\nContent-Type: application/json"
+        );
+        self.begin(&head, body.to_string().as_bytes())
+    }
+
+    fn send(&self, head: &str, body: &[u8]) -> Response {
+        Response::read(self.begin(head, body))
+    }
+
+    fn get(&self, path: &str) -> Response {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: projectx.local"), b"")
+    }
+
+    fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Response {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: projectx.local\r\n{headers}");
+        self.send(&head, body)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Response {
+        self.post_with(
+            path,
+            "Content-Type: application/json",
+            body.to_string().as_bytes(),
+        )
+    }
+
+    /// A token and the public key, as the page carries them.
+    fn page(&self) -> (String, String) {
+        let page = self.get("/").body;
+        let value = |name| {
+            let (_, rest) = page.split_once(&format!(" {name}=\"")).unwrap();
+            rest.split_once('"').unwrap().0.to_owned()
+        };
+        (value("data-token"), value("data-key"))
+    }
+
+    /// A good post of the passphrase for this path.
+    fn sealed(&self, path: &str) -> Value {
+        let (token, key) = self.page();
+        let sealed = sealed(&key, path, &token);
+        json!({ "token": token, "box": sealed })
+    }
+
+    fn asked_nothing(&self) -> bool {
+        self.requests
+            .recv_timeout(Duration::from_millis(200))
+            .is_err()
+    }
+}
+
+fn sealed(key: &str, path: &str, token: &str) -> SealedBox {
+    let contents = Contents {
+        purpose: path.into(),
+        token: token.into(),
+        passphrase: Secret::new(PASSPHRASE.into()),
+        setup_code: Some(Secret::new("blue-7".into())),
+    };
+    seal(key, &contents).unwrap()
+}
+
+struct Response {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Response {
+    fn read(mut stream: TcpStream) -> Self {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Self {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+fn refused(refusal: Refusal, retry_after: u64) -> Reply {
+    Reply::Refused {
+        refusal,
+        words: "Words for a person.".into(),
+        retry_after,
+    }
+}
+
+#[test]
+fn a_sealed_passphrase_reaches_the_supervisor_unchanged() {
+    let console = Box::start(Disk::Locked);
+    console.replies.send(Reply::Done).unwrap();
+    let response = console.post("/unlock", &console.sealed("/unlock"));
+    assert_eq!(response.status, 200, "{}", response.body);
+    assert_eq!(response.json()["ok"], true);
+    match console.requests.recv().unwrap() {
+        Request::Unlock { passphrase } => assert_eq!(passphrase.expose(), PASSPHRASE),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_claim_carries_the_setup_code() {
+    let console = Box::start(Disk::Unclaimed);
+    console.replies.send(Reply::Done).unwrap();
+    assert_eq!(
+        console.post("/claim", &console.sealed("/claim")).status,
+        200
+    );
+    match console.requests.recv().unwrap() {
+        Request::Claim {
+            passphrase,
+            setup_code: Some(code),
+        } => assert_eq!((passphrase.expose(), code.expose()), (PASSPHRASE, "blue-7")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_refusal_has_its_status_and_its_words() {
+    let console = Box::start(Disk::Locked);
+    for (refusal, status) in [
+        (Refusal::WrongPassphrase, 401),
+        (Refusal::BadPassphrase, 400),
+        (Refusal::TooSoon, 429),
+        (Refusal::WrongSetupCode, 403),
+        (Refusal::TooLate, 409),
+        (Refusal::WrongState, 409),
+        (Refusal::Failed, 500),
+    ] {
+        console.replies.send(refused(refusal, 9)).unwrap();
+        let response = console.post("/unlock", &console.sealed("/unlock"));
+        assert_eq!(response.status, status, "{refusal:?}");
+        assert!(
+            response.head.contains("\r\nretry-after: 9"),
+            "{}",
+            response.head
+        );
+        let answer = response.json();
+        assert_eq!(answer["ok"], false);
+        assert_eq!(answer["words"], "Words for a person.");
+        assert_eq!(answer["retry_after"], 9);
+    }
+}
+
+#[test]
+fn the_answer_to_a_wrong_passphrase_carries_a_token_for_the_next_try() {
+    let console = Box::start(Disk::Locked);
+    console
+        .replies
+        .send(refused(Refusal::WrongPassphrase, 0))
+        .unwrap();
+    console.replies.send(Reply::Done).unwrap();
+    let answer = console.post("/unlock", &console.sealed("/unlock")).json();
+    let token = answer["token"].as_str().unwrap();
+    let (_, key) = console.page();
+    let again = json!({ "token": token, "box": sealed(&key, "/unlock", token) });
+    assert_eq!(console.post("/unlock", &again).status, 200);
+}
+
+#[test]
+fn restart_and_power_off_need_a_token_only() {
+    let console = Box::start(Disk::Missing);
+    for path in ["/restart", "/power"] {
+        console.replies.send(Reply::Done).unwrap();
+        let (token, _) = console.page();
+        assert_eq!(console.post(path, &json!({ "token": token })).status, 200);
+    }
+    assert!(matches!(console.requests.recv().unwrap(), Request::Restart));
+    assert!(matches!(
+        console.requests.recv().unwrap(),
+        Request::PowerOff
+    ));
+    assert_eq!(
+        console.post("/power", &json!({ "token": "AAAA" })).status,
+        403
+    );
+    assert_eq!(console.get("/power").status, 405);
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_token_cannot_be_used_twice() {
+    let console = Box::start(Disk::Locked);
+    console
+        .replies
+        .send(refused(Refusal::WrongPassphrase, 0))
+        .unwrap();
+    let body = console.sealed("/unlock");
+    assert_eq!(console.post("/unlock", &body).status, 401);
+    let again = console.post("/unlock", &body);
+    assert_eq!(again.status, 403);
+    assert!(again.body.contains("reload the page"), "{}", again.body);
+    assert!(console.requests.recv().is_ok());
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_recorded_box_cannot_be_sent_again_with_another_token_or_to_another_form() {
+    let console = Box::start(Disk::Locked);
+    let recorded = console.sealed("/unlock");
+    let (token, _) = console.page();
+    let replayed = json!({ "token": token, "box": recorded["box"] });
+    assert_eq!(console.post("/unlock", &replayed).status, 400);
+    assert_eq!(console.post("/claim", &recorded).status, 400);
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_tampered_box_is_refused() {
+    let console = Box::start(Disk::Locked);
+    for field in ["key", "nonce", "sealed"] {
+        let mut body = console.sealed("/unlock");
+        let text = body["box"][field].as_str().unwrap();
+        let first = if text.starts_with('A') { "B" } else { "A" };
+        body["box"][field] = format!("{first}{}", &text[1..]).into();
+        assert_eq!(console.post("/unlock", &body).status, 400, "{field}");
+    }
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_passphrase_in_clear_text_is_refused() {
+    let console = Box::start(Disk::Locked);
+    let (token, _) = console.page();
+    let clear = json!({ "token": token, "passphrase": PASSPHRASE });
+    assert_eq!(console.post("/unlock", &clear).status, 400);
+    let mut beside = console.sealed("/unlock");
+    beside["passphrase"] = PASSPHRASE.into();
+    assert_eq!(console.post("/unlock", &beside).status, 400);
+    let form = console.post_with(
+        "/unlock",
+        "Content-Type: application/x-www-form-urlencoded",
+        b"passphrase=open+sesame",
+    );
+    assert_eq!(form.status, 415);
+    assert_eq!(
+        console.post("/unlock", &json!({ "token": token })).status,
+        400
+    );
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_host_that_is_not_ours_gets_421() {
+    let console = Box::start(Disk::Locked);
+    for head in [
+        "GET / HTTP/1.1\r\nHost: example.org",
+        "GET / HTTP/1.1\r\nHost: localhost",
+        "GET / HTTP/1.1\r\nHost: projectx.local\r\nHost: example.org",
+        "GET / HTTP/1.0",
+        "POST /unlock HTTP/1.1\r\nHost: projectx.local.example.org",
+    ] {
+        let response = console.send(head, b"");
+        assert_eq!(response.status, 421, "{head}");
+        assert!(response.body.contains("http://projectx.local"));
+        assert!(!response.body.contains("data-token"));
+    }
+    for host in ["attic.local", "attic-2.local:80", "127.0.0.1", "[::1]:80"] {
+        let response = console.send(&format!("GET / HTTP/1.1\r\nHost: {host}"), b"");
+        assert_eq!(response.status, 200, "{host}");
+    }
+}
+
+#[test]
+fn a_post_from_another_site_is_refused() {
+    let console = Box::start(Disk::Locked);
+    for header in [
+        "Origin: http://example.org",
+        "Origin: null",
+        "Origin: http://projectx.local:8080",
+        "Origin: http://projectx.local\r\nOrigin: http://example.org",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+    ] {
+        let body = console.sealed("/unlock").to_string();
+        let headers = format!("Content-Type: application/json\r\n{header}");
+        let response = console.post_with("/unlock", &headers, body.as_bytes());
+        assert_eq!(response.status, 403, "{header}");
+        assert!(response.body.contains("another site"), "{}", response.body);
+    }
+    assert!(console.asked_nothing());
+    console.replies.send(Reply::Done).unwrap();
+    let body = console.sealed("/unlock").to_string();
+    let headers = "Content-Type: application/json\r\nOrigin: http://projectx.local\r\n\
+                   Sec-Fetch-Site: same-origin";
+    assert_eq!(
+        console
+            .post_with("/unlock", headers, body.as_bytes())
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_body_over_8_kib_is_refused() {
+    let console = Box::start(Disk::Locked);
+    let mut body = console.sealed("/unlock");
+    body["box"]["sealed"] = "A".repeat(8 * 1024).into();
+    assert_eq!(console.post("/unlock", &body).status, 413);
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn every_answer_carries_the_protective_headers() {
+    let console = Box::start(Disk::Locked);
+    for path in [
+        "/",
+        "/status",
+        "/style.css",
+        "/page.js",
+        "/nacl-fast.min.js",
+        "/nothing",
+    ] {
+        let head = console.get(path).head;
+        for line in [
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; \
+             connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+            "cache-control: no-store",
+            "x-frame-options: deny",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert!(
+                head.contains(&format!("\r\n{line}")),
+                "{path}: {line}\n{head}"
+            );
+        }
+        assert!(!head.contains("access-control-"), "{path}: {head}");
+    }
+    assert_eq!(console.get("/nacl-fast.min.js").body, "/* nacl */");
+    assert_eq!(console.get("/nothing").status, 404);
+}
+
+#[test]
+fn no_page_or_answer_repeats_the_passphrase() {
+    let console = Box::start(Disk::Locked);
+    console
+        .replies
+        .send(refused(Refusal::WrongPassphrase, 0))
+        .unwrap();
+    let answer = console.post("/unlock", &console.sealed("/unlock")).body;
+    let (page, status) = (console.get("/").body, console.get("/status").body);
+    for text in [answer, page, status] {
+        assert!(!text.contains("Boxkämpfer"), "{text}");
+    }
+}
+
+#[test]
+fn while_a_claim_runs_pages_load_and_say_working() {
+    let console = Box::start(Disk::Unclaimed);
+    assert_eq!(console.get("/status").json()["state"], "unclaimed");
+    let body = console.sealed("/claim");
+    let second = console.sealed("/claim");
+    let claim = console.begin_post("/claim", &body);
+    let request = console.requests.recv().unwrap();
+    assert!(matches!(request, Request::Claim { .. }));
+    let begun = Instant::now();
+    assert_eq!(console.get("/status").json()["state"], "working");
+    assert!(console.get("/").body.contains("data-state=\"working\""));
+    assert_eq!(console.post("/claim", &second).status, 409);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    console.replies.send(Reply::Done).unwrap();
+    assert_eq!(Response::read(claim).status, 200);
+    assert_eq!(console.get("/status").json()["state"], "unclaimed");
+}
+
+#[test]
+fn a_browser_that_leaves_during_a_claim_does_not_disturb_the_next_answer() {
+    let console = Box::start(Disk::Locked);
+    let stream = console.begin_post("/unlock", &console.sealed("/unlock"));
+    assert!(console.requests.recv().is_ok());
+    drop(stream);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(console.get("/status").json()["state"], "working");
+    console.replies.send(Reply::Done).unwrap();
+    let begun = Instant::now();
+    while console.get("/status").json()["state"] != "locked" {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_silent_connection_is_closed_and_others_are_served_meanwhile() {
+    let console = Box::start(Disk::Locked);
+    let begun = Instant::now();
+    let mut silent = TcpStream::connect(console.address).unwrap();
+    silent.write_all(b"GET / HTTP/1.1\r\nHost: proj").unwrap();
+    let mut mute = TcpStream::connect(console.address).unwrap();
+    assert_eq!(console.get("/").status, 200);
+    for stream in [&mut silent, &mut mute] {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(15)))
+            .unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(14),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn the_server_ends_when_the_supervisor_is_gone() {
+    let mut console = Box::start(Disk::Locked);
+    let body = console.sealed("/unlock");
+    // Without replies the pretended supervisor leaves at the next request.
+    console.replies = channel().0;
+    let _post = console.begin_post("/unlock", &body);
+    let why = console.ended.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(why.contains("supervisor is gone"), "{why}");
+}
