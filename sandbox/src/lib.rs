@@ -1,0 +1,53 @@
+//! Starts one program in a sandbox, or says which step failed.
+//!
+//! [`spawn`] takes a typed [`Spec`] and the descriptors that the program may
+//! hold, and gives a running [`Child`]. One `clone3` makes a user, mount, pid,
+//! network, ipc and uts namespace, straight into the program's cgroup; a
+//! cgroup namespace follows inside. Then come a read-only root, limits, no
+//! capabilities, no new privileges, Landlock (a hard requirement) and a
+//! seccomp allowlist. What the kernel can't give is an error that names the
+//! step, never silently less:
+//! `sandbox console: step "pivot_root": EPERM: Operation not permitted`.
+//!
+//! Three rules shape the code:
+//!
+//! - Everything that can fail for a reason of the host's (paths, mounts, the
+//!   BPF program, the Landlock ruleset) is prepared by the parent, before the
+//!   clone. The root arrives in the child as detached mounts that are already
+//!   read-only.
+//! - The child of a raw `clone3` in a program with threads may find any lock
+//!   held, the allocator's too. So it allocates nothing on its way to
+//!   `execve`; only a failing Landlock step may, for its message. It uses raw
+//!   system calls where glibc would signal threads that are not there
+//!   (`setresuid`).
+//! - Unsafe code is in `sys` alone.
+//!
+//! Limits of this version. `PR_SET_DUMPABLE` is reset by `execve`, so a
+//! program clears it itself; core files are limited to 0 bytes here, which a
+//! `core_pattern` that is a pipe ignores. The mapped user range is one id, and
+//! `setgroups` is not set to `deny`: the child uses it to drop the parent's
+//! groups and then has no capability to call it again. The child is PID 1 of
+//! its namespace, so it sees only the signals that it handles, and SIGKILL.
+//! The parent needs root, `/proc`, and a kernel of 6.12 or later.
+//!
+//! Sources: clone(2), mount_setattr(2), move_mount(2), pivot_root(2),
+//! user_namespaces(7), capabilities(7), landlock(7), seccomp(2) and
+//! Documentation/admin-guide/cgroup-v2.rst.
+
+mod cgroup;
+mod child;
+mod handle;
+mod path_rules;
+pub mod policy;
+mod root;
+mod spawn;
+mod spec;
+mod sys;
+
+pub use cgroup::{Cgroup, CpuLimit};
+pub use handle::{Child, Exit};
+pub use policy::{CONSOLE, Policy, PolicyError};
+pub use spawn::{SandboxError, spawn};
+pub use spec::{
+    Access, Device, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, User, WriteExecute,
+};

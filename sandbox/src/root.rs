@@ -1,0 +1,179 @@
+//! The root, made by the parent as detached mounts that are complete and
+//! read-only before the child exists.
+//!
+//! The tmpfs belongs to the host's user namespace, so its files are owned by a
+//! user that the sandbox does not have. The child only attaches the pieces:
+//! since Linux 6.15 the parent could do that as well.
+
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::spec::{Access, Device, Entry, Proc, Root, Spec};
+use crate::sys;
+
+/// The detached root and what is to be attached below it, in order.
+pub(crate) struct Prepared {
+    pub(crate) root: OwnedFd,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// A detached tree and where it goes, relative to the root.
+pub(crate) struct Mount {
+    pub(crate) tree: OwnedFd,
+    pub(crate) path: CString,
+}
+
+/// A step of the parent's that failed.
+pub(crate) struct Failed {
+    pub(crate) step: String,
+    pub(crate) source: io::Error,
+}
+
+const SAFE: u64 = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+
+/// Makes the detached root of `spec`.
+pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
+    let mut mounts = Vec::new();
+    let root = match &spec.root {
+        Root::Directory(path) => {
+            let tree = open_tree(path)?;
+            seal(&tree, path, sys::MOUNT_ATTR_RDONLY | SAFE)?;
+            tree
+        }
+        Root::Entries(entries) => tmpfs(spec, entries)?,
+    };
+    if let Root::Entries(entries) = &spec.root {
+        for entry in entries {
+            let noexec = match entry.access {
+                Access::Read => sys::MOUNT_ATTR_NOEXEC,
+                Access::Execute => 0,
+            };
+            let tree = open_tree(&entry.host)?;
+            seal(&tree, &entry.host, sys::MOUNT_ATTR_RDONLY | SAFE | noexec)?;
+            let path = relative(&entry.path)?;
+            mounts.push(Mount { tree, path });
+        }
+    }
+    for device in &spec.devices {
+        let path = Path::new(device.path());
+        let tree = open_tree(path)?;
+        // Not NODEV, or it could not be opened.
+        let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
+        seal(&tree, path, attributes)?;
+        let path = relative(path)?;
+        mounts.push(Mount { tree, path });
+    }
+    Ok(Prepared { root, mounts })
+}
+
+fn open_tree(path: &Path) -> Result<OwnedFd, Failed> {
+    let failed = |source| Failed {
+        step: format!("open_tree {}", path.display()),
+        source,
+    };
+    let text = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    sys::open_tree_clone(&text).map_err(|e| failed(e.into()))
+}
+
+fn seal(tree: &OwnedFd, path: &Path, attributes: u64) -> Result<(), Failed> {
+    sys::mount_setattr(tree.as_fd(), attributes).map_err(|e| Failed {
+        step: format!("mount_setattr {}", path.display()),
+        source: e.into(),
+    })
+}
+
+/// A tmpfs with a place for each entry and device, already read-only.
+fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
+    let make = || -> Result<OwnedFd, nix::errno::Errno> {
+        let context = sys::fsopen_tmpfs()?;
+        let context = context.as_fd();
+        // Only directories and empty files ever live here.
+        sys::fsconfig_string(context, c"size", c"64k")?;
+        sys::fsconfig_string(context, c"nr_inodes", c"1k")?;
+        sys::fsconfig_string(context, c"mode", c"0755")?;
+        sys::fsconfig_create(context)?;
+        sys::fsmount(context, SAFE | sys::MOUNT_ATTR_NOEXEC)
+    };
+    let root = make().map_err(|e| Failed {
+        step: "root tmpfs".into(),
+        source: e.into(),
+    })?;
+    // The new mount has no path, but its descriptor has one.
+    let base = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+    for entry in entries {
+        let directory = fs::metadata(&entry.host).map(|m| m.is_dir());
+        directory
+            .and_then(|directory| place(&base, &entry.path, directory))
+            .map_err(|source| Failed {
+                step: format!(
+                    "place {} for {}",
+                    entry.path.display(),
+                    entry.host.display()
+                ),
+                source,
+            })?;
+    }
+    let devices = spec.devices.iter().map(|d: &Device| (d.path(), false));
+    let proc = match spec.proc {
+        Proc::Absent => None,
+        Proc::OwnPids => Some(("/proc", true)),
+    };
+    for (path, directory) in devices.chain(proc) {
+        place(&base, Path::new(path), directory).map_err(|source| Failed {
+            step: format!("place {path}"),
+            source,
+        })?;
+    }
+    let all = sys::MOUNT_ATTR_RDONLY | SAFE | sys::MOUNT_ATTR_NOEXEC;
+    seal(&root, Path::new("/"), all)?;
+    Ok(root)
+}
+
+/// Makes `path` below `base`, a directory or an empty file, whatever the umask.
+fn place(base: &Path, path: &Path, directory: bool) -> io::Result<()> {
+    let mut at = base.to_owned();
+    let names: Vec<&OsStr> = path
+        .components()
+        .filter_map(|c| match c {
+            Component::Normal(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let Some((last, parents)) = names.split_last() else {
+        return Err(io::Error::other("the root itself; use Root::Directory"));
+    };
+    for name in parents {
+        at.push(name);
+        make_directory(&at)?;
+    }
+    at.push(last);
+    if directory {
+        return make_directory(&at);
+    }
+    fs::File::create_new(&at)?;
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o444))
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// `path` without its leading slash, for use from the new root.
+fn relative(path: &Path) -> Result<CString, Failed> {
+    let bytes = path.as_os_str().as_bytes();
+    let start = bytes.iter().position(|b| *b != b'/').unwrap_or(bytes.len());
+    CString::new(&bytes[start..]).map_err(|_| Failed {
+        step: format!("path {path:?}"),
+        source: io::Error::from(io::ErrorKind::InvalidInput),
+    })
+}

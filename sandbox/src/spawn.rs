@@ -1,0 +1,267 @@
+//! The one entry: prepare, clone, map the ids, wait for `execve` or its error.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::unistd::{Pid, pipe2, write};
+
+use crate::cgroup::{CgroupError, Group};
+use crate::child::{self, Plan, Report, Step};
+use crate::handle::Child;
+use crate::path_rules::{self, Rule};
+use crate::root::{self, Failed};
+use crate::spec::{self, Access, Spec, SpecError};
+use crate::sys;
+
+/// Why a sandbox did not start. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The spec can't be meant.
+    #[error("sandbox {sandbox}: {source}")]
+    Spec {
+        /// The spec's name.
+        sandbox: String,
+        /// What is wrong.
+        #[source]
+        source: SpecError,
+    },
+    /// A step failed, in the parent or in the child.
+    #[error("sandbox {sandbox}: step {step:?}: {}", named(source))]
+    Step {
+        /// The spec's name.
+        sandbox: String,
+        /// The step, with the path or number that it was about.
+        step: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel can't enforce Landlock in full.
+    #[error(
+        "sandbox {sandbox}: step \"landlock\": {source}; the kernel must be 6.12 or later, with landlock in lsm="
+    )]
+    Landlock {
+        /// The spec's name.
+        sandbox: String,
+        /// What is missing.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The cgroup or a limit can't be made.
+    #[error("sandbox {sandbox}: step \"cgroup\": {source}")]
+    Cgroup {
+        /// The spec's name.
+        sandbox: String,
+        /// The file, and why.
+        #[source]
+        source: CgroupError,
+    },
+}
+
+/// `EPERM: Operation not permitted`, as programmers search for it.
+fn named(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// Starts `spec.argv` in a sandbox that holds exactly `fds`, each at its
+/// number; of 0, 1 and 2 those not given are `/dev/null`, because programs
+/// write to them unasked. The descriptors are consumed, whatever happens.
+///
+/// Returns once the program itself runs (`execve` succeeded). The caller must
+/// be root and should not reap children that it does not know.
+pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxError> {
+    let sandbox = || spec.name.clone();
+    let failed = |step: &str, source: io::Error| SandboxError::Step {
+        sandbox: sandbox(),
+        step: step.to_owned(),
+        source,
+    };
+    let targets: Vec<RawFd> = fds.iter().map(|(_, target)| *target).collect();
+    let wrong = |source| SandboxError::Spec {
+        sandbox: sandbox(),
+        source,
+    };
+    spec::check(spec, &targets).map_err(wrong)?;
+    let exec = exec(spec).map_err(wrong)?;
+    let rules = rules(spec).map_err(wrong)?;
+    let ruleset = path_rules::ruleset().map_err(|e| SandboxError::Landlock {
+        sandbox: sandbox(),
+        source: Box::new(e),
+    })?;
+    let root = root::prepare(spec).map_err(|Failed { step, source }| failed(&step, source))?;
+    let pipes = || -> io::Result<_> {
+        let (go_read, go_write) = pipe2(OFlag::O_CLOEXEC)?;
+        let (report_read, report_write) = pipe2(OFlag::O_CLOEXEC)?;
+        let above = targets.iter().copied().max().unwrap_or(0).max(2) + 1;
+        let report_write = sys::dup_from(report_write.as_fd(), above)?;
+        Ok((
+            go_read,
+            go_write,
+            report_read,
+            report_write,
+            raised(fds, above)?,
+        ))
+    };
+    let (go_read, go_write, report_read, report_write, fds) =
+        pipes().map_err(|e| failed("descriptors", e))?;
+
+    let cgroup = |source| SandboxError::Cgroup {
+        sandbox: sandbox(),
+        source,
+    };
+    let group = spec.cgroup.as_ref().map(Group::create).transpose();
+    let group = group.map_err(cgroup)?;
+    let group_dir = group.as_ref().map(Group::open).transpose();
+    let group_dir = group_dir.map_err(cgroup)?;
+
+    let plan = Plan {
+        name: spec.name.clone(),
+        root,
+        proc: spec.proc,
+        rlimits: spec.rlimits,
+        rules,
+        fds,
+        id: spec.user.inside,
+        write_execute: spec.write_execute,
+        filter: spec.policy.program().to_vec(),
+        exec,
+        go: go_read,
+        report: report_write,
+    };
+    let namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    let group_fd = group_dir.as_ref().map(|dir| dir.as_fd());
+    let go_in_child = &go_write;
+    let cloned = sys::clone3(namespaces.bits() as u64, group_fd, || {
+        // Or the child would wait for a byte that only it could still write.
+        let _ = sys::close_range(fd_number(go_in_child), fd_number(go_in_child));
+        child::run(&plan, ruleset)
+    });
+    let (pid, pidfd) = cloned.map_err(|e| failed("clone3", e.into()))?;
+    // From here on, dropping the child is what cleans up.
+    let child = Child::new(&spec.name, pid, pidfd, group);
+    // Closes the child's pipe ends here, so that its exec or end is seen.
+    let describe = describe(spec, &plan);
+    drop(plan);
+    map_ids(spec, pid).map_err(|e| failed("map ids", e))?;
+    write(&go_write, &[1]).map_err(|e| failed("start", e.into()))?;
+    let mut bytes = Vec::new();
+    File::from(report_read)
+        .read_to_end(&mut bytes)
+        .map_err(|e| failed("start", e))?;
+    if bytes.is_empty() {
+        return Ok(child);
+    }
+    let report = <[u8; Report::SIZE]>::try_from(bytes.as_slice()).map(Report::from_bytes);
+    let Ok(report) = report else {
+        return Err(failed("start", io::Error::other("a broken report")));
+    };
+    let source = io::Error::from_raw_os_error(report.errno);
+    Err(failed(&describe(report), source))
+}
+
+fn fd_number(fd: &OwnedFd) -> u32 {
+    fd.as_raw_fd() as u32
+}
+
+/// Duplicates above all targets, sorted by target, with `/dev/null` for what is
+/// missing of 0, 1 and 2.
+fn raised(fds: Vec<(OwnedFd, RawFd)>, above: RawFd) -> io::Result<Vec<(OwnedFd, RawFd)>> {
+    let mut all = Vec::new();
+    for standard in 0..3 {
+        if fds.iter().all(|(_, target)| *target != standard) {
+            let null = File::options().read(true).write(true).open("/dev/null")?;
+            all.push((sys::dup_from(null.as_fd(), above)?, standard));
+        }
+    }
+    for (fd, target) in fds {
+        all.push((sys::dup_from(fd.as_fd(), above)?, target));
+    }
+    all.sort_by_key(|(_, target)| *target);
+    Ok(all)
+}
+
+fn exec(spec: &Spec) -> Result<sys::Exec, SpecError> {
+    let text = |s: String| {
+        CString::new(s.clone()).map_err(|_| SpecError::Arguments(format!("{s:?} holds a NUL byte")))
+    };
+    let argv = spec.argv.iter().cloned().map(text);
+    let argv = argv.collect::<Result<Vec<_>, _>>()?;
+    let env = spec.env.iter().map(|(key, value)| {
+        if key.is_empty() || key.contains('=') {
+            return Err(SpecError::Arguments(format!(
+                "{key:?} is no variable's name"
+            )));
+        }
+        text(format!("{key}={value}"))
+    });
+    Ok(sys::Exec::new(argv, env.collect::<Result<_, _>>()?))
+}
+
+fn rules(spec: &Spec) -> Result<Vec<Rule>, SpecError> {
+    let mut rules = Vec::new();
+    for rule in &spec.paths {
+        let path = CString::new(rule.path.as_os_str().as_bytes());
+        rules.push(Rule {
+            path: path.map_err(|_| SpecError::Path(rule.path.clone()))?,
+            rights: match rule.access {
+                Access::Read => path_rules::read(),
+                Access::Execute => path_rules::execute(),
+            },
+        });
+    }
+    for device in &spec.devices {
+        let path = CString::new(device.path());
+        rules.push(Rule {
+            path: path.map_err(|_| SpecError::Path(device.path().into()))?,
+            rights: path_rules::device(),
+        });
+    }
+    Ok(rules)
+}
+
+/// Maps the one user and group: user_namespaces(7). The child waits meanwhile,
+/// and is not reaped, so the pid is its own.
+fn map_ids(spec: &Spec, pid: Pid) -> io::Result<()> {
+    let line = format!("{} {} 1\n", spec.user.inside, spec.user.outside);
+    fs::write(format!("/proc/{pid}/uid_map"), &line)?;
+    fs::write(format!("/proc/{pid}/gid_map"), &line)
+}
+
+/// Names a report's step with what it was about.
+fn describe(spec: &Spec, plan: &Plan) -> impl Fn(Report) -> String + use<> {
+    let text = |s: &CString| s.to_string_lossy().into_owned();
+    let mounts: Vec<String> = plan.root.mounts.iter().map(|m| text(&m.path)).collect();
+    let rules: Vec<String> = plan.rules.iter().map(|r| text(&r.path)).collect();
+    let fds: Vec<String> = plan.fds.iter().map(|(_, t)| t.to_string()).collect();
+    let program = spec.argv.first().cloned();
+    move |report| {
+        let Some((step, name)) = Step::of(report.step) else {
+            return format!("unknown ({})", report.step);
+        };
+        let index = usize::from(report.index);
+        let about = match step {
+            Step::AttachMount => mounts.get(index).map(|path| format!("/{path}")),
+            Step::LandlockRule => rules.get(index).cloned(),
+            Step::Descriptor => fds.get(index).cloned(),
+            Step::Execve => program.clone(),
+            _ => None,
+        };
+        match about {
+            Some(about) => format!("{name} {about}"),
+            None => name.to_owned(),
+        }
+    }
+}

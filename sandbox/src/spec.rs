@@ -1,0 +1,240 @@
+//! What a sandbox is to be, in types; checked once, before anything starts.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::cgroup::Cgroup;
+use crate::policy::Policy;
+
+/// Everything that one sandbox is given. What is not here, it does not have.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Names the sandbox in messages and is its host name: 1 to 63 of `a-z0-9-`.
+    pub name: String,
+    /// The files that it sees.
+    pub root: Root,
+    /// Device nodes of the host that it may open, at `/dev/…`.
+    pub devices: Vec<Device>,
+    /// Whether it has a `/proc`.
+    pub proc: Proc,
+    /// The program, an absolute path inside the root, and its arguments.
+    /// `argv[0]` is that path.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// The cgroup and its limits; `None` where the host offers no cgroup v2.
+    pub cgroup: Option<Cgroup>,
+    /// The only user and group id that exists inside.
+    pub user: User,
+    /// Limits of setrlimit(2). Core files are always limited to 0.
+    pub rlimits: Rlimits,
+    /// What Landlock allows; everything else that it can refuse, it refuses:
+    /// every other path, binding and connecting TCP, abstract Unix sockets
+    /// and signals to the outside. `devices` are allowed by being listed.
+    pub paths: Vec<PathRule>,
+    /// The system calls that it may make, from [`crate::policy::load_str`].
+    pub policy: Policy,
+    /// Whether memory may become executable after it was writable.
+    pub write_execute: WriteExecute,
+}
+
+/// Where the read-only root comes from.
+#[derive(Debug, Clone)]
+pub enum Root {
+    /// A directory of the host, bound with everything mounted below it.
+    /// With devices or [`Proc::OwnPids`] it must hold `dev/null` and so on
+    /// (empty files) or `proc` (a directory) to mount over.
+    Directory(PathBuf),
+    /// These files and directories of the host, on a fresh tmpfs.
+    Entries(Vec<Entry>),
+}
+
+/// One file or directory of the host, bound read-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is on the host. Symbolic links are followed.
+    pub host: PathBuf,
+    /// Where it appears: absolute, without `..`.
+    pub path: PathBuf,
+    /// [`Access::Read`] mounts it noexec.
+    pub access: Access,
+}
+
+/// What may be done with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read files and list directories.
+    Read,
+    /// That, and execute files.
+    Execute,
+}
+
+/// A Landlock rule: this path inside the root, and all below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathRule {
+    /// Absolute, inside the root.
+    pub path: PathBuf,
+    /// What may be done there.
+    pub access: Access,
+}
+
+/// A device that gives away nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// `/dev/null`
+    Null,
+    /// `/dev/zero`
+    Zero,
+    /// `/dev/random`
+    Random,
+}
+
+impl Device {
+    /// The path, the same on the host and inside.
+    pub fn path(self) -> &'static str {
+        match self {
+            Device::Null => "/dev/null",
+            Device::Zero => "/dev/zero",
+            Device::Random => "/dev/random",
+        }
+    }
+}
+
+/// Whether the sandbox has a `/proc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proc {
+    /// None at all.
+    Absent,
+    /// One with the pids of the sandbox and no other file (`subset=pid`).
+    OwnPids,
+}
+
+/// The user inside and what the host sees. The group ids are the same numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The id inside the sandbox, say 1000. Not 0.
+    pub inside: u32,
+    /// The id on the host, 100000 or more, of this sandbox alone, say 200000.
+    pub outside: u32,
+}
+
+/// Limits of setrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimits {
+    /// RLIMIT_NOFILE: one more than the highest descriptor number.
+    pub open_files: u64,
+    /// RLIMIT_FSIZE, in bytes.
+    pub file_size: u64,
+}
+
+/// Whether memory may become executable after it was writable
+/// (`PR_SET_MDWE`, since Linux 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteExecute {
+    /// Never. What any program without a just-in-time compiler takes.
+    Refused,
+    /// The program needs it.
+    Allowed,
+}
+
+/// A spec that can't be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// The name is no host name.
+    #[error("name {0:?} is not 1 to 63 characters of a-z, 0-9 and -")]
+    Name(String),
+    /// A path is relative, or has `..` in it.
+    #[error("path {0:?} must be absolute and without . or ..")]
+    Path(PathBuf),
+    /// `argv` is empty, or a string holds a NUL byte.
+    #[error("argv or env: {0}")]
+    Arguments(String),
+    /// The user would be root, or a user of the host.
+    #[error(
+        "user {inside} (outside {outside}): the id inside must not be 0, the one outside at least 100000"
+    )]
+    User {
+        /// The id inside.
+        inside: u32,
+        /// The id outside.
+        outside: u32,
+    },
+    /// The limits are above what can be used at all.
+    #[error("descriptor target {0} is negative, given twice, or not below rlimits.open_files")]
+    Target(i32),
+    /// A cgroup's path would leave its hierarchy.
+    #[error("cgroup {0:?} must be relative to the hierarchy's mount, without . or ..")]
+    Cgroup(PathBuf),
+    /// The policy lacks a call that the start itself needs.
+    #[error(
+        "{policy}: the start needs {call} after the filter is in force; add it with this reason"
+    )]
+    PolicyLacks {
+        /// The policy's name.
+        policy: String,
+        /// The system call.
+        call: &'static str,
+    },
+}
+
+/// Calls made after the filter is loaded: the start, and saying why it failed.
+const NEEDED: [&str; 3] = ["execve", "write", "exit_group"];
+
+/// Refuses what can't be meant. `targets` are the declared descriptors' numbers.
+pub(crate) fn check(spec: &Spec, targets: &[i32]) -> Result<(), SpecError> {
+    let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.bytes().all(letters) {
+        return Err(SpecError::Name(spec.name.clone()));
+    }
+    match &spec.root {
+        Root::Directory(path) => check_path(path)?,
+        Root::Entries(entries) => {
+            for entry in entries {
+                check_path(&entry.host)?;
+                check_path(&entry.path)?;
+            }
+        }
+    }
+    for rule in &spec.paths {
+        check_path(&rule.path)?;
+    }
+    match spec.argv.first() {
+        Some(program) => check_path(Path::new(program))?,
+        None => return Err(SpecError::Arguments("argv is empty".into())),
+    }
+    let User { inside, outside } = spec.user;
+    if inside == 0 || inside == u32::MAX || outside < 100_000 || outside == u32::MAX {
+        return Err(SpecError::User { inside, outside });
+    }
+    if spec.rlimits.open_files < 3 {
+        // 0, 1 and 2 are always there.
+        return Err(SpecError::Target(2));
+    }
+    for (i, &target) in targets.iter().enumerate() {
+        let limit = spec.rlimits.open_files.min(1 << 20);
+        if target < 0 || target as u64 >= limit || targets[..i].contains(&target) {
+            return Err(SpecError::Target(target));
+        }
+    }
+    if let Some(cgroup) = &spec.cgroup {
+        let normal = |c: Component<'_>| matches!(c, Component::Normal(_));
+        if cgroup.path.as_os_str().is_empty() || !cgroup.path.components().all(normal) {
+            return Err(SpecError::Cgroup(cgroup.path.clone()));
+        }
+        check_path(&cgroup.hierarchy)?;
+    }
+    for call in NEEDED {
+        if !spec.policy.allows(call) {
+            let policy = spec.policy.name().to_owned();
+            return Err(SpecError::PolicyLacks { policy, call });
+        }
+    }
+    Ok(())
+}
+
+fn check_path(path: &Path) -> Result<(), SpecError> {
+    let odd = |c| !matches!(c, Component::RootDir | Component::Normal(_));
+    if !path.is_absolute() || path.components().any(odd) {
+        return Err(SpecError::Path(path.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! The system calls for which nix has no safe wrapper, one wrapper each.
+//!
+//! Numbers come from libc; structures and flags that it lacks are from the
+//! kernel's uapi headers and named after them. Those marked "child" are called
+//! between `clone3` and `execve`: they neither allocate nor take a lock.
+#![expect(
+    unsafe_code,
+    reason = "clone3, the new mount calls, execve with prepared pointers and raw credential calls have no safe wrapper"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_ulong};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::null;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// `CLONE_CLEAR_SIGHAND`, `CLONE_INTO_CGROUP` (linux/sched.h).
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Flags of mount_setattr(2), linux/mount.h.
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
+
+/// Ends the child whatever happens, a panic included: it must never unwind
+/// into its copy of the parent's stack.
+struct NeverReturn(c_int);
+
+impl Drop for NeverReturn {
+    fn drop(&mut self) {
+        // SAFETY: _exit takes no pointer and runs no handler of the parent's.
+        unsafe { libc::_exit(self.0) }
+    }
+}
+
+/// Forks with clone3(2) and `namespaces` (`CLONE_NEW…`), all handled signals
+/// reset, into `cgroup` if given. The child runs `child` and exits with what it
+/// returns. `child` must not allocate or take a lock if there are threads.
+pub(crate) fn clone3(
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> c_int,
+) -> Result<(Pid, OwnedFd)> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain integers, for which zero means "not used".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(fd) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = fd.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM and with no stack this is a fork: the child has
+    // its own copy of memory. args and pidfd outlive the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    if pid == 0 {
+        let mut end = NeverReturn(127);
+        end.0 = child();
+        drop(end);
+    }
+    let pid = Errno::result(pid)?;
+    // SAFETY: the kernel has just put a new descriptor there, for us alone.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((Pid::from_raw(pid as i32), pidfd))
+}
+
+/// A new descriptor from a system call that returned `value`.
+fn owned(value: c_long) -> Result<OwnedFd> {
+    let fd = Errno::result(value)? as RawFd;
+    // SAFETY: callers pass the result of a call that returns a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A detached copy of the mounts at and below `path`: open_tree(2).
+pub(crate) fn open_tree_clone(path: &CStr) -> Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32;
+    // SAFETY: path is a C string that outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+}
+
+/// Sets `attributes` on a detached tree and everything in it, and makes it
+/// private: mount_setattr(2).
+pub(crate) fn mount_setattr(tree: BorrowedFd<'_>, attributes: u64) -> Result<()> {
+    /// `struct mount_attr`, linux/mount.h.
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr = MountAttr {
+        set: attributes,
+        clear: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: attr has the layout and size that are passed; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A configuration context of a new tmpfs: fsopen(2).
+pub(crate) fn fsopen_tmpfs() -> Result<OwnedFd> {
+    // SAFETY: a constant C string; 1 is FSOPEN_CLOEXEC.
+    owned(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), 1) })
+}
+
+/// Sets one option of a filesystem being made: fsconfig(2).
+pub(crate) fn fsconfig_string(context: BorrowedFd<'_>, key: &CStr, value: &CStr) -> Result<()> {
+    const FSCONFIG_SET_STRING: c_int = 1;
+    let (fd, key, value) = (context.as_raw_fd(), key.as_ptr(), value.as_ptr());
+    // SAFETY: both are C strings that outlive the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_SET_STRING, key, value, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Makes the filesystem: fsconfig(2).
+pub(crate) fn fsconfig_create(context: BorrowedFd<'_>) -> Result<()> {
+    const FSCONFIG_CMD_CREATE: c_int = 6;
+    let (fd, none) = (context.as_raw_fd(), null::<c_char>());
+    // SAFETY: this command takes no key and no value.
+    let result =
+        unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, none, none, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// The filesystem as a detached mount: fsmount(2).
+pub(crate) fn fsmount(context: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd> {
+    // SAFETY: only integers; 1 is FSMOUNT_CLOEXEC.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), 1, attributes) })
+}
+
+/// Child: attaches a detached tree at `path`, relative to the current
+/// directory: move_mount(2).
+pub(crate) fn move_mount(tree: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    const MOVE_MOUNT_F_EMPTY_PATH: c_int = 4;
+    // SAFETY: both are C strings that outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A close-on-exec duplicate whose number is at least `minimum`.
+pub(crate) fn dup_from(fd: BorrowedFd<'_>, minimum: RawFd) -> Result<OwnedFd> {
+    // SAFETY: only integers.
+    owned(c_long::from(unsafe {
+        libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, minimum)
+    }))
+}
+
+/// Child: puts `fd` at the number `target`, open across `execve`. What was
+/// there is closed, whoever in this process believed to own it.
+pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
+    // SAFETY: only integers; the child owns its whole descriptor table, and
+    // uses no descriptor below the declared range after this.
+    Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)
+}
+
+/// Child: closes `first..=last`; an empty range is fine.
+pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: only integers; as for dup_onto.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Child: an empty list of supplementary groups. The raw call, because
+/// glibc's asks all threads to make it, and the child has none of them.
+pub(crate) fn setgroups_none() -> Result<()> {
+    // SAFETY: no groups, so the pointer is not read.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, null::<u32>()) }).map(drop)
+}
+
+/// Child: all three group ids. Raw, as for [`setgroups_none`].
+pub(crate) fn setresgid(id: u32) -> Result<()> {
+    // SAFETY: only integers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, id, id, id) }).map(drop)
+}
+
+/// Child: all three user ids. Raw, as for [`setgroups_none`].
+pub(crate) fn setresuid(id: u32) -> Result<()> {
+    // SAFETY: only integers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id) }).map(drop)
+}
+
+/// prctl(2) of an operation that takes integers only.
+fn prctl(operation: c_int, argument: c_ulong) -> Result<c_int> {
+    // SAFETY: callers in this file pass operations without pointers.
+    Errno::result(unsafe {
+        libc::prctl(
+            operation,
+            argument,
+            0 as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+        )
+    })
+}
+
+/// Child: capabilities(7), "The securebits flags": root means nothing, a
+/// change of ids changes no capability, none can be kept or made ambient, and
+/// all of this is locked.
+pub(crate) fn lock_securebits() -> Result<()> {
+    const NOROOT: c_ulong = 0b11;
+    const NO_SETUID_FIXUP: c_ulong = 0b11 << 2;
+    const KEEP_CAPS_LOCKED: c_ulong = 1 << 5;
+    const NO_CAP_AMBIENT_RAISE: c_ulong = 0b11 << 6;
+    let bits = NOROOT | NO_SETUID_FIXUP | KEEP_CAPS_LOCKED | NO_CAP_AMBIENT_RAISE;
+    prctl(libc::PR_SET_SECUREBITS, bits).map(drop)
+}
+
+/// Child: empties the bounding set.
+pub(crate) fn drop_bounding_set() -> Result<()> {
+    for capability in 0..64 {
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            Ok(_) => {}
+            // The kernel's last capability is behind us.
+            Err(Errno::EINVAL) if capability > 37 => return Ok(()),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Child: empties the effective, permitted and inheritable sets: capset(2).
+pub(crate) fn drop_capabilities() -> Result<()> {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let header = [LINUX_CAPABILITY_VERSION_3, 0];
+    let sets = [0u32; 6];
+    // SAFETY: version 3 reads two words of header and six of sets.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// Child: no new privileges, for good.
+pub(crate) fn no_new_privileges() -> Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// Child: memory that was writable never becomes executable; PR_SET_MDWE(2const).
+pub(crate) fn refuse_write_execute() -> Result<()> {
+    const PR_SET_MDWE: c_int = 65;
+    const PR_MDWE_REFUSE_EXEC_GAIN: c_ulong = 1;
+    prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN).map(drop)
+}
+
+/// Child: leaves the parent's session keyring for an empty one. A kernel
+/// without keyrings has none to leave.
+pub(crate) fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+    let (operation, unnamed) = (KEYCTL_JOIN_SESSION_KEYRING, null::<c_char>());
+    // SAFETY: a null name asks for an anonymous keyring.
+    match Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, operation, unnamed) }) {
+        Err(Errno::ENOSYS) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Child: SIGPIPE kills again; Rust's runtime ignores it, and that is inherited.
+pub(crate) fn default_sigpipe() -> Result<()> {
+    // SAFETY: SIG_DFL is no function of ours.
+    if unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(Errno::last());
+    }
+    Ok(())
+}
+
+/// Child: loads a filter for this process: seccomp(2).
+pub(crate) fn seccomp(program: &[libc::sock_filter]) -> Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let filter = libc::sock_fprog {
+        len,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the kernel copies `len` instructions and writes to none.
+    Errno::result(unsafe { libc::syscall(libc::SYS_seccomp, operation, 0, &raw const filter) })
+        .map(drop)
+}
+
+/// A program's path, arguments and environment, as `execve` wants them, so
+/// that nothing is allocated after the clone.
+pub(crate) struct Exec {
+    /// Owns what the pointers point to.
+    _strings: Vec<CString>,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+}
+
+impl Exec {
+    /// `argv` must not be empty; its first string is the path.
+    pub(crate) fn new(argv: Vec<CString>, env: Vec<CString>) -> Exec {
+        assert!(!argv.is_empty(), "the spec was checked to have an argv");
+        let pointers = |strings: &[CString]| {
+            let pointers = strings.iter().map(|s| s.as_ptr());
+            pointers.chain([null()]).collect::<Vec<_>>()
+        };
+        let (argv_pointers, envp) = (pointers(&argv), pointers(&env));
+        let mut strings = argv;
+        strings.extend(env);
+        Exec {
+            _strings: strings,
+            argv: argv_pointers,
+            envp,
+        }
+    }
+
+    /// Child: runs the program; returns only why it could not.
+    pub(crate) fn run(&self) -> Errno {
+        // SAFETY: both arrays end in null, and their strings live in self, on
+        // the heap, where moving the vector that owns them leaves them.
+        unsafe { libc::execve(self.argv[0], self.argv.as_ptr(), self.envp.as_ptr()) };
+        Errno::last()
+    }
+}
+
+/// SIGKILL through a pidfd: pidfd_send_signal(2).
+pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> Result<()> {
+    let (fd, signal, info) = (pidfd.as_raw_fd(), libc::SIGKILL, null::<libc::siginfo_t>());
+    // SAFETY: a null siginfo asks for the default one.
+    Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) })
+        .map(drop)
+}

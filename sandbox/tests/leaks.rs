@@ -1,0 +1,76 @@
+//! One test in a process of its own, where descriptors can be counted.
+
+use std::fs;
+
+use sandbox::policy::load_str;
+use sandbox::{
+    Access, Entry, Exit, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, spawn,
+};
+
+#[test]
+fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
+    let text = include_str!("../policies/probe.seccomp");
+    let mut spec = Spec {
+        name: "probe".into(),
+        root: Root::Entries(vec![]),
+        devices: vec![],
+        proc: Proc::Absent,
+        argv: vec!["/probe".into(), "exit".into()],
+        env: vec![],
+        cgroup: None,
+        user: User {
+            inside: 1000,
+            outside: 200_000,
+        },
+        rlimits: Rlimits {
+            open_files: 16,
+            file_size: 0,
+        },
+        paths: vec![],
+        policy: load_str("probe.seccomp", text).unwrap(),
+        write_execute: WriteExecute::Refused,
+    };
+    let mut entries = vec![("/probe", env!("CARGO_BIN_EXE_sandbox-probe"))];
+    for folder in ["/usr", "/lib", "/lib64"] {
+        if fs::metadata(folder).is_ok() {
+            entries.push((folder, folder));
+        }
+    }
+    spec.root = Root::Entries(
+        entries
+            .iter()
+            .map(|(path, host)| Entry {
+                host: host.into(),
+                path: path.into(),
+                access: Access::Execute,
+            })
+            .collect(),
+    );
+    spec.paths = entries
+        .iter()
+        .map(|(path, _)| PathRule {
+            path: path.into(),
+            access: Access::Execute,
+        })
+        .collect();
+    let mut broken = spec.clone();
+    broken.argv[0] = "/usr".into();
+
+    let one = || {
+        assert_eq!(spawn(&spec, vec![]).unwrap().wait().unwrap(), Exit::Code(7));
+        spawn(&broken, vec![]).map(drop).unwrap_err();
+    };
+    let state = || {
+        let count = |path: &str| fs::read_dir(path).unwrap().count();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let children = fs::read_to_string("/proc/thread-self/children").unwrap();
+        (count("/proc/self/fd"), mounts, children)
+    };
+    one();
+    let before = state();
+    for _ in 0..50 {
+        one();
+    }
+    assert_eq!(state(), before);
+    assert_eq!(before.2, "");
+}
