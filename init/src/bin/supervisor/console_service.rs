@@ -1,0 +1,166 @@
+//! The console in its sandbox: an empty network, a root that holds the program
+//! and one script, the listening socket of port 80 and the link to us.
+
+use crate::control_server::Office;
+use crate::log;
+use sandbox::Access;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Kept for the life of the supervisor: between two consoles a phone's
+/// connection waits in the queue and is not refused.
+pub struct Console {
+    office: Arc<Office>,
+    listener: Option<TcpListener>,
+    running: Option<sandbox::Child>,
+    next_start: Instant,
+    announced: bool,
+}
+
+impl Console {
+    /// Nothing runs yet.
+    pub fn new(office: Arc<Office>) -> Self {
+        Self {
+            office,
+            listener: None,
+            running: None,
+            next_start: Instant::now(),
+            announced: false,
+        }
+    }
+
+    /// Starts it when it does not run, at most once in 2 seconds.
+    pub fn keep_running(&mut self) {
+        if let Some(child) = &mut self.running {
+            match child.try_wait() {
+                Ok(None) => return,
+                ended => log::line(&format!("console: ended ({ended:?})")),
+            }
+            self.running = None;
+        }
+        if Instant::now() < self.next_start {
+            return;
+        }
+        self.next_start = Instant::now() + Duration::from_secs(2);
+        match self.start() {
+            Ok(child) => self.running = Some(child),
+            Err(error) => log::line(&format!("console: not started: {error}")),
+        }
+    }
+
+    /// Whether the page answers. Says so once on the serial console.
+    pub fn answers(&mut self) -> bool {
+        if self.announced || self.running.is_none() {
+            return self.announced;
+        }
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+        self.announced = page_answers(here);
+        if self.announced {
+            log::line("page ready");
+        }
+        self.announced
+    }
+
+    /// Ends it and everything in its sandbox.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            child.kill().ok();
+            child.wait().ok();
+            log::line("console: stopped");
+        }
+    }
+
+    fn start(&mut self) -> Result<sandbox::Child, Box<dyn std::error::Error>> {
+        let listener = match &self.listener {
+            Some(listener) => listener.try_clone()?,
+            None => {
+                // `[::]` takes IPv4 as well (ipv6(7), IPV6_V6ONLY is off).
+                let bound =
+                    TcpListener::bind("[::]:80").or_else(|_| TcpListener::bind("0.0.0.0:80"))?;
+                self.listener.insert(bound).try_clone()?
+            }
+        };
+        listener.set_nonblocking(true)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        let fds: Vec<(OwnedFd, i32)> = vec![(theirs.into(), 3), (listener.into(), 4)];
+        // What a killed supervisor left: PID 1 has emptied it.
+        std::fs::remove_dir("/sys/fs/cgroup/services/console").ok();
+        let child = sandbox::spawn(&spec()?, fds)?;
+        let office = Arc::clone(&self.office);
+        std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || office.serve(ours))?;
+        log::line("console: started");
+        Ok(child)
+    }
+}
+
+/// Everything the console is given. Its limits hold 32 connections of 8 KiB
+/// requests several times over.
+fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
+    let program = |host: &str, path: &str, access| sandbox::Entry {
+        host: host.into(),
+        path: path.into(),
+        access,
+    };
+    let rule = |path: &str, access| sandbox::PathRule {
+        path: path.into(),
+        access,
+    };
+    Ok(sandbox::Spec {
+        name: "console".into(),
+        root: sandbox::Root::Entries(vec![
+            program("/usr/lib/projectx/console", "/console", Access::Execute),
+            program(
+                "/usr/share/projectx/console/nacl-fast.min.js",
+                "/nacl-fast.min.js",
+                Access::Read,
+            ),
+        ]),
+        devices: vec![],
+        proc: sandbox::Proc::Absent,
+        argv: vec!["/console".into()],
+        env: vec![],
+        cgroup: Some(sandbox::Cgroup {
+            hierarchy: "/sys/fs/cgroup".into(),
+            path: "services/console".into(),
+            memory_max: 32 << 20,
+            pids_max: 8,
+            cpu_max: None,
+        }),
+        user: sandbox::User {
+            inside: 1000,
+            outside: 200_000,
+        },
+        rlimits: sandbox::Rlimits {
+            open_files: 128,
+            file_size: 0,
+        },
+        paths: vec![
+            rule("/console", Access::Execute),
+            rule("/nacl-fast.min.js", Access::Read),
+        ],
+        policy: sandbox::policy::load_str("console.seccomp", sandbox::CONSOLE)?,
+        write_execute: sandbox::WriteExecute::Refused,
+    })
+}
+
+fn page_answers(address: SocketAddr) -> bool {
+    use std::io::{Read, Write};
+    let timeout = Duration::from_secs(1);
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, timeout) else {
+        return false;
+    };
+    stream.set_read_timeout(Some(timeout)).ok();
+    stream.set_write_timeout(Some(timeout)).ok();
+    let mut start = [0; 12];
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        .is_ok()
+        && stream.read_exact(&mut start).is_ok()
+        && &start == b"HTTP/1.1 200"
+}

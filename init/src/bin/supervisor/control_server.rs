@@ -1,0 +1,233 @@
+//! Answers the console: the rules of claiming, unlocking, waiting.
+
+use crate::attempts::Attempts;
+use crate::disk::{Disk, DiskError};
+use crate::pid1::Power;
+use crate::wifi::Card;
+use crate::{clock, hostname, log};
+use control::{Refusal, Reply, Request, Secret, Status, wire};
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// How long after power-on a box may be claimed without a setup code, seconds.
+const CLAIM_WINDOW: u64 = 15 * 60;
+/// Shortest and longest passphrase, in bytes of UTF-8.
+const PASSPHRASE: std::ops::RangeInclusive<usize> = 8..=512;
+
+/// What all consoles (there may be one after another) share.
+pub struct Office {
+    disk: Disk,
+    setup_code: Option<String>,
+    attempts: Mutex<Attempts>,
+    power: Mutex<Option<Power>>,
+}
+
+impl Office {
+    /// Looks at the disk; takes the setup code from the card's `wifi.txt`.
+    pub fn new(card: &Card) -> Self {
+        Self {
+            disk: Disk::find(),
+            setup_code: card.setup_code(),
+            attempts: Mutex::default(),
+            power: Mutex::default(),
+        }
+    }
+
+    /// The encrypted disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// What the owner asked for on the page since the last call.
+    pub fn take_power_request(&self) -> Option<Power> {
+        lock(&self.power).take()
+    }
+
+    /// Answers requests until the console closes its end or says something
+    /// outside the protocol; then the link is closed, which ends the console.
+    pub fn serve(self: &Arc<Self>, stream: UnixStream) {
+        let Ok(reading) = stream.try_clone() else {
+            return;
+        };
+        let (mut reading, mut writing) = (BufReader::new(reading), stream);
+        loop {
+            let reply = match wire::read::<Request>(&mut reading) {
+                Ok(request) => self.answer(request),
+                Err(wire::WireError::Closed) => return,
+                Err(error) => return log::line(&format!("console: {error}")),
+            };
+            if let Err(error) = wire::write(&mut writing, &reply) {
+                return log::line(&format!("console: {error}"));
+            }
+        }
+    }
+
+    fn answer(&self, request: Request) -> Reply {
+        match request {
+            Request::Status => Reply::Status(self.status()),
+            Request::Claim {
+                passphrase,
+                setup_code,
+            } => self.claim(&passphrase, setup_code),
+            Request::Unlock { passphrase } => self.unlock(&passphrase),
+            Request::Restart => self.power(Power::Restart),
+            Request::PowerOff => self.power(Power::Off),
+        }
+    }
+
+    fn status(&self) -> Status {
+        use control::Disk::{Locked, Missing, Open, Unclaimed};
+        let disk = if !self.disk.exists() {
+            Missing
+        } else if self.disk.is_open() {
+            Open
+        } else if self.disk.is_claimed() {
+            Locked
+        } else {
+            Unclaimed
+        };
+        Status {
+            disk,
+            setup_code_needed: self.setup_code.is_some(),
+            claimable: disk == Unclaimed && self.window_is_open(),
+            retry_after: lock(&self.attempts).wait(Instant::now()),
+            name: hostname::NAME.to_string(),
+        }
+    }
+
+    fn claim(&self, passphrase: &Secret, setup_code: Option<Secret>) -> Reply {
+        if self.disk.is_claimed() || !self.disk.exists() {
+            return refused(Refusal::WrongState, "This box already has a passphrase.", 0);
+        }
+        if !self.window_is_open() {
+            let words = "This box was switched on more than 15 minutes ago. Unplug it, plug it \
+                         in again and set the passphrase within 15 minutes.";
+            return refused(Refusal::TooLate, words, 0);
+        }
+        if let Some(reply) = self.too_soon() {
+            return reply;
+        }
+        if let Some(expected) = &self.setup_code {
+            let given = setup_code.as_ref().map_or("", Secret::expose);
+            if !same(expected.as_bytes(), given.as_bytes()) {
+                return self.wrong(
+                    Refusal::WrongSetupCode,
+                    "This is not the setup code in wifi.txt on the card.",
+                );
+            }
+        }
+        if !PASSPHRASE.contains(&passphrase.expose().len()) {
+            return refused(
+                Refusal::BadPassphrase,
+                "The passphrase needs 8 to 512 characters.",
+                0,
+            );
+        }
+        log::line("disk: being made");
+        self.outcome(self.disk.claim(passphrase))
+    }
+
+    fn unlock(&self, passphrase: &Secret) -> Reply {
+        if self.disk.is_open() {
+            return Reply::Done;
+        }
+        if !self.disk.is_claimed() {
+            return refused(Refusal::WrongState, "This box has no passphrase yet.", 0);
+        }
+        if let Some(reply) = self.too_soon() {
+            return reply;
+        }
+        self.outcome(self.disk.open(passphrase))
+    }
+
+    fn outcome(&self, result: Result<(), DiskError>) -> Reply {
+        match result {
+            Ok(()) => {
+                lock(&self.attempts).right();
+                clock::raise_to_remembered();
+                clock::remember(&self.disk);
+                log::line("unlocked");
+                Reply::Done
+            }
+            Err(DiskError::WrongPassphrase) => {
+                log::line("disk: wrong passphrase");
+                self.wrong(
+                    Refusal::WrongPassphrase,
+                    "This passphrase does not open the disk. Nothing was changed.",
+                )
+            }
+            Err(error) => {
+                log::line(&format!("disk: {error}"));
+                refused(
+                    Refusal::Failed,
+                    &format!("The disk could not be opened: {error}."),
+                    0,
+                )
+            }
+        }
+    }
+
+    fn wrong(&self, refusal: Refusal, words: &str) -> Reply {
+        let now = Instant::now();
+        let mut attempts = lock(&self.attempts);
+        attempts.wrong(now);
+        refused(refusal, words, attempts.wait(now))
+    }
+
+    fn too_soon(&self) -> Option<Reply> {
+        let wait = lock(&self.attempts).wait(Instant::now());
+        (wait > 0).then(|| {
+            let words = format!("Wait {wait} more seconds, then try again.");
+            refused(Refusal::TooSoon, &words, wait)
+        })
+    }
+
+    fn power(&self, power: Power) -> Reply {
+        *lock(&self.power) = Some(power);
+        Reply::Done
+    }
+
+    fn window_is_open(&self) -> bool {
+        self.setup_code.is_some() || seconds_since_power_on().is_some_and(|s| s < CLAIM_WINDOW)
+    }
+}
+
+fn refused(refusal: Refusal, words: &str, retry_after: u64) -> Reply {
+    Reply::Refused {
+        refusal,
+        words: words.to_string(),
+        retry_after,
+    }
+}
+
+/// A panicking thread ends the whole supervisor (`panic = "abort"`), so a
+/// poisoned lock can't be met; its data would still be whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From /proc/uptime, which a restarted supervisor does not set back.
+fn seconds_since_power_on() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    text.split('.').next()?.parse().ok()
+}
+
+/// Compares without telling by time how much of it was right.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |seen, (x, y)| seen | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn a_setup_code_is_compared_whole() {
+        assert!(same(b"1234", b"1234"));
+        for other in [&b"1235"[..], b"123", b"12345", b""] {
+            assert!(!same(b"1234", other));
+        }
+    }
+}

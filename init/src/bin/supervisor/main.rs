@@ -1,0 +1,81 @@
+//! The supervisor: everything on the box above PID 1.
+//!
+//! It sets the clock's floor, loads the network's modules, starts the host's
+//! daemons, puts the console into its sandbox, and answers what the console
+//! may ask ([`control::Request`]). It tells PID 1 every 2 seconds that it is
+//! healthy; when it dies, PID 1 starts it again, and an open disk stays open.
+//!
+//! One thread runs [`main`]'s loop; one thread a running console answers its
+//! requests, so that making the encrypted disk (half a minute on a Pi) does
+//! not stop the heartbeat.
+
+mod attempts;
+mod clock;
+mod console_service;
+mod control_server;
+mod daemon;
+mod disk;
+mod hostname;
+mod log;
+mod network;
+mod pid1;
+mod scratch;
+mod slots;
+mod sys;
+mod wifi;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the loop looks at its children and tells PID 1 that it lives.
+const TICK: Duration = Duration::from_millis(250);
+
+fn main() {
+    let mut pid1 = match pid1::Link::inherited() {
+        Ok(link) => link,
+        Err(error) => {
+            log::line(&format!("no link to PID 1: {error}"));
+            std::process::exit(1);
+        }
+    };
+    scratch::prepare();
+    clock::raise_to_floor();
+    network::load_modules();
+    network::loopback_up();
+    hostname::set();
+
+    let card = wifi::read_card();
+    let office = Arc::new(control_server::Office::new(&card));
+    let mut daemons = network::daemons();
+    let mut wifi = wifi::Radio::new(card);
+    let mut console = console_service::Console::new(Arc::clone(&office));
+    let mut slots = slots::Trial::from_kernel_command_line();
+
+    loop {
+        for daemon in &mut daemons {
+            daemon.keep_running();
+        }
+        wifi.keep_running();
+        console.keep_running();
+        if console.answers() {
+            slots.confirm();
+        }
+        pid1.heartbeat();
+        if let Some(request) = office.take_power_request() {
+            pid1.ask(request);
+        }
+        if pid1.told_to_stop(TICK) {
+            break;
+        }
+    }
+
+    // The reverse order of the start. Whoever writes to /data stops first.
+    console.stop();
+    wifi.stop();
+    for daemon in daemons.iter_mut().rev() {
+        daemon.stop();
+    }
+    clock::remember(office.disk());
+    office.disk().close();
+    log::line("stopped");
+}
