@@ -13,6 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use nix::sys::stat::{Mode, SFlag, mknod};
+
 use crate::spec::{Access, Device, Entry, Proc, Root, Spec};
 use crate::sys;
 
@@ -156,7 +158,9 @@ fn place(base: &Path, path: &Path, directory: bool) -> io::Result<()> {
     if directory {
         return make_directory(&at);
     }
-    fs::File::create_new(&at)?;
+    // Not by opening it: a child that another thread makes meanwhile would hold
+    // it open for writing, and the mount could not become read-only (EBUSY).
+    mknod(&at, SFlag::S_IFREG, Mode::S_IRUSR, 0)?;
     fs::set_permissions(&at, fs::Permissions::from_mode(0o444))
 }
 

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 
 use sandbox::policy::load_str;
 use sandbox::{
@@ -53,6 +54,13 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Copies with cp(1): a file that this process held open for writing would be
+/// open in the children of other tests as well for a moment (ETXTBSY).
+fn copy_probe(to: &str) {
+    let status = Command::new("cp").arg(PROBE).arg(to).status().unwrap();
+    assert!(status.success());
 }
 
 /// The probe, dynamically linked, with the host's libraries.
@@ -238,7 +246,7 @@ fn it_can_write_nowhere() {
 #[test]
 fn a_program_in_a_data_folder_is_not_executed() {
     let folder = Folder::new("data");
-    fs::copy(PROBE, format!("{}/program", folder.path())).unwrap();
+    copy_probe(&format!("{}/program", folder.path()));
     let mut spec = spec(None);
     let Root::Entries(entries) = &mut spec.root else {
         unreachable!()
@@ -298,8 +306,8 @@ fn declared_descriptors_arrive_at_their_numbers_whatever_they_were() {
     assert_says(&lines, &[&format!("fds={expected}")]);
     // And nobody else holds it: our end sees the end.
     let mut rest = Vec::new();
-    (&ours).write_all(b"x").unwrap_err();
     (&ours).read_to_end(&mut rest).unwrap();
+    (&ours).write_all(b"x").unwrap_err();
 }
 
 #[test]
@@ -335,7 +343,7 @@ fn a_directory_of_the_host_can_be_the_whole_root() {
     for name in ["usr", "lib", "lib64"] {
         fs::create_dir(format!("{}/{name}", folder.path())).unwrap();
     }
-    fs::copy(PROBE, format!("{}/probe", folder.path())).unwrap();
+    copy_probe(&format!("{}/probe", folder.path()));
     let mut spec = spec(Some("exit"));
     spec.root = Root::Directory(folder.0.clone());
     spec.paths = vec![rule("/", Access::Execute)];
@@ -548,4 +556,17 @@ fn a_small_limit_on_descriptors_does_not_stop_the_start() {
     // The dynamic linker needs one more than the three.
     spec.rlimits.open_files = 4;
     assert_eq!(run(&spec).1, Exit::Code(7));
+}
+
+#[test]
+fn an_inheritable_descriptor_of_the_parent_does_not_arrive() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let file = File::open("/dev/null").unwrap();
+    // Low and high, both without close-on-exec; they stay open in this process.
+    for minimum in [3, 200] {
+        fcntl(&file, FcntlArg::F_DUPFD(minimum)).unwrap();
+    }
+    let mut spec = spec(None);
+    spec.rlimits.open_files = 256;
+    assert_says(&run(&spec).0, &["fds=0,1,2"]);
 }
