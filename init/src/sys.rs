@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, execve, fork, setsid, write};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `WDIOC_SETTIMEOUT`, `LOOP_CTL_GET_FREE` and `LOOP_CONFIGURE` of the
 /// kernel's `watchdog.h` and `loop.h`.
@@ -160,7 +160,7 @@ fn place(descriptor: BorrowedFd<'_>, number: i32) -> bool {
     }
     // SAFETY: dup2 touches no memory. Whatever owned `number` lives in the
     // parent; this child execs or exits without running its destructor.
-    unsafe { libc::dup2(descriptor.as_fd().as_raw_fd(), number) == number }
+    unsafe { libc::dup2(descriptor.as_raw_fd(), number) == number }
 }
 
 /// Runs `work` in a child process, which ends with the code that it returns:
@@ -182,16 +182,11 @@ pub fn in_child(work: impl FnOnce() -> i32) -> nix::Result<Pid> {
     }
 }
 
-/// A path or word for [`start`] made from text without a zero byte.
-pub fn c_string(text: &str) -> CString {
-    let bytes: Vec<u8> = text.bytes().take_while(|byte| *byte != 0).collect();
-    CString::new(bytes).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use nix::sys::wait::{WaitStatus, waitpid};
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_program_that_is_not_there_ends_with_127() {

@@ -1,0 +1,123 @@
+//! What a boot test can ask for. Paths are the box's, as its PID 1 sees them.
+
+use crate::PROC;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+/// Does what one request says and returns what it found.
+pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ping"] => Ok(b"pong".to_vec()),
+        ["read", path] => fs::read(inside(path)),
+        ["write", path, text] => write(path, text),
+        ["list", path] => list(path),
+        ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
+        ["kill", signal, name] => kill_by_name(signal, name),
+        ["freeze-pid1"] => freeze_pid1(),
+        ["exec", argv @ ..] if !argv.is_empty() => exec(argv),
+        _ => Err(io::Error::other(format!(
+            "no such request: {}",
+            words.join(" ")
+        ))),
+    }
+}
+
+/// The box's path as the agent reaches it.
+fn inside(path: &str) -> PathBuf {
+    PathBuf::from(format!("{PROC}/1/root/{}", path.trim_start_matches('/')))
+}
+
+/// Writes a file and returns once it and its directory are on the disk.
+fn write(path: &str, text: &str) -> io::Result<Vec<u8>> {
+    let path = inside(path);
+    let mut file = File::create(&path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(Vec::new())
+}
+
+/// The names in a directory, sorted, one a line.
+fn list(path: &str) -> io::Result<Vec<u8>> {
+    let mut names = fs::read_dir(inside(path))?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<String>>>()?;
+    names.sort();
+    Ok(names.join("\n").into_bytes())
+}
+
+/// Where in a file or a device the bytes first stand, or `none`.
+fn find_bytes(path: &str, needle: &[u8]) -> io::Result<Vec<u8>> {
+    const CHUNK: usize = 1 << 20;
+    let mut file = File::open(inside(path))?;
+    let mut window: Vec<u8> = Vec::with_capacity(CHUNK + needle.len());
+    let mut chunk = vec![0; CHUNK];
+    let mut start = 0_u64;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(b"none".to_vec());
+        }
+        window.extend_from_slice(&chunk[..read]);
+        // Most of a fresh disk is zeros, which are quick to pass over.
+        if window.iter().any(|byte| *byte != 0)
+            && let Some(at) = window.windows(needle.len()).position(|part| part == needle)
+        {
+            return Ok((start + at as u64).to_string().into_bytes());
+        }
+        let done = window.len().saturating_sub(needle.len() - 1);
+        window.drain(..done);
+        start += done as u64;
+    }
+}
+
+/// Signals every process of that name and returns how many there were.
+fn kill_by_name(signal: &str, name: &str) -> io::Result<Vec<u8>> {
+    let signal = Signal::from_str(signal)?;
+    let mut hit = 0;
+    for entry in fs::read_dir(PROC)?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if comm.trim_end() == name {
+            kill(Pid::from_raw(pid), signal)?;
+            hit += 1;
+        }
+    }
+    if hit == 0 {
+        return Err(io::Error::other(format!("no process is called {name}")));
+    }
+    Ok(hit.to_string().into_bytes())
+}
+
+/// Stops PID 1 as nothing else can: signals don't, the cgroup freezer does.
+fn freeze_pid1() -> io::Result<Vec<u8>> {
+    let group = inside("/sys/fs/cgroup/test");
+    fs::create_dir_all(&group)?;
+    fs::write(group.join("cgroup.procs"), "1")?;
+    fs::write(group.join("cgroup.freeze"), "1")?;
+    Ok(Vec::new())
+}
+
+/// Runs a program of the box, in its root. Status line first, output after.
+fn exec(argv: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new(format!("{PROC}/self/exe"))
+        // Not the default: /dev/null is in the box's root, not in the agent's.
+        .stdin(Stdio::inherit())
+        .args(["exec", &format!("{PROC}/1/root")])
+        .args(argv)
+        .output()?;
+    let mut answer = format!("{}\n", output.status).into_bytes();
+    answer.extend(output.stdout);
+    answer.extend(output.stderr);
+    Ok(answer)
+}

@@ -1,0 +1,361 @@
+//! A card as a user makes it: a fresh FAT32 card, the ZIP's files on it.
+//!
+//! The card is a sparse file that starts as SD cards come and as Raspberry Pi
+//! Imager leaves them: an MBR with one partition of type 0x0c from sector 8192
+//! to the end, FAT32, label BOOT. `mkfs.vfat` and mtools do the work, for the
+//! build host may have neither loop devices nor vfat. Sizes are powers of two
+//! because QEMU's SD controller takes no others.
+//!
+//! Also here: the checks that a test makes on a card that no box is using.
+//! They read the partition table by themselves, so that they cannot share a
+//! mistake with the code under test.
+
+use crate::tool::{Tool, ToolError, tool};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// First sector of the boot partition.
+const FIRST_SECTOR: u32 = 8192;
+const SECTOR: u64 = 512;
+/// The size of a card when nobody says otherwise, in bytes.
+pub const DEFAULT_SIZE: u64 = 4 << 30;
+
+/// Why a card could not be made or examined.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The ZIP is damaged.
+    #[error("{}: not a readable ZIP ({source}); build it again with `cargo xtask image`", path.display())]
+    Zip {
+        /// The ZIP.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: zip::result::ZipError,
+    },
+    /// The size is no power of two, or is beyond what an MBR can say.
+    #[error("a card of {0} bytes: QEMU takes powers of two only; use 4294967296, say")]
+    Size(u64),
+    /// The card has no partition of that number.
+    #[error("{}: no partition {number} in the MBR", card.display())]
+    NoPartition {
+        /// The card.
+        card: PathBuf,
+        /// Counted from 1.
+        number: usize,
+    },
+    /// A tool failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+}
+
+/// A partition as the MBR gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// The type byte; 0x0c is FAT32, 0x83 is Linux.
+    pub kind: u8,
+    /// First sector.
+    pub start: u32,
+    /// Number of sectors.
+    pub sectors: u32,
+}
+
+/// Makes the card `card` of `size` bytes with the files of `zip` on it, and
+/// then `extra` (path on the card, contents), which replaces files of the ZIP.
+/// The card appears by rename, so an interrupted run leaves none.
+pub fn make(zip: &Path, card: &Path, size: u64, extra: &[(&str, &[u8])]) -> Result<(), CardError> {
+    let files = tempfile::tempdir().map_err(at(Path::new("temporary directory")))?;
+    let opened = File::open(zip).map_err(at(zip))?;
+    zip::ZipArchive::new(opened)
+        .and_then(|mut archive| archive.extract(files.path()))
+        .map_err(|source| CardError::Zip {
+            path: zip.to_owned(),
+            source,
+        })?;
+    for (name, contents) in extra {
+        let path = files.path().join(name);
+        fs::write(&path, contents).map_err(at(&path))?;
+    }
+    let part = card.with_extension("part");
+    make_empty(&part, size)?;
+    let mut names = fs::read_dir(files.path())
+        .and_then(|entries| {
+            entries
+                .map(|e| Ok(e?.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
+        .map_err(at(files.path()))?;
+    names.sort();
+    mtool("mcopy", &part)
+        .args(["-s", "-m"])
+        .args(names)
+        .arg("::/")
+        .run()?;
+    fs::rename(&part, card).map_err(at(card))
+}
+
+/// An empty card: MBR and FAT32, no files.
+fn make_empty(card: &Path, size: u64) -> Result<(), CardError> {
+    let sectors = u32::try_from(size / SECTOR).map_err(|_| CardError::Size(size))?;
+    if !size.is_power_of_two() || sectors <= FIRST_SECTOR {
+        return Err(CardError::Size(size));
+    }
+    if let Some(directory) = card.parent() {
+        fs::create_dir_all(directory).map_err(at(directory))?;
+    }
+    let file = File::create(card).map_err(at(card))?;
+    let mbr = mbr_of_one_partition(sectors - FIRST_SECTOR);
+    file.set_len(size)
+        .and_then(|()| file.write_all_at(&mbr, 0))
+        .map_err(at(card))?;
+    tool("mkfs.vfat", "dosfstools")
+        .args([
+            "-F",
+            "32",
+            "-n",
+            "BOOT",
+            "--offset",
+            &FIRST_SECTOR.to_string(),
+        ])
+        .arg(card)
+        .arg(((size / SECTOR - u64::from(FIRST_SECTOR)) / 2).to_string())
+        .run()?;
+    Ok(())
+}
+
+/// The first sector of a card with one FAT32 partition. The old cylinder
+/// fields say "beyond what we can count", as they do on any card of today.
+fn mbr_of_one_partition(sectors: u32) -> [u8; SECTOR as usize] {
+    let mut mbr = [0; SECTOR as usize];
+    mbr[440..444].copy_from_slice(&0x7072_6f6a_u32.to_le_bytes());
+    let entry = &mut mbr[446..462];
+    entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
+    entry[4] = 0x0c;
+    entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
+    entry[8..12].copy_from_slice(&FIRST_SECTOR.to_le_bytes());
+    entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+    mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+    mbr
+}
+
+/// Partition `number` (from 1) of a card.
+pub fn partition(card: &Path, number: usize) -> Result<Partition, CardError> {
+    let mut mbr = [0; SECTOR as usize];
+    File::open(card)
+        .and_then(|f| f.read_exact_at(&mut mbr, 0))
+        .map_err(at(card))?;
+    let missing = || CardError::NoPartition {
+        card: card.to_owned(),
+        number,
+    };
+    let from = 446 + (number - 1) * 16;
+    let entry = mbr
+        .get(from..from + 16)
+        .filter(|_| mbr[510..] == [0x55, 0xaa]);
+    let entry = entry.ok_or_else(missing)?;
+    let word =
+        |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
+    let found = Partition {
+        kind: entry[4],
+        start: word(8),
+        sectors: word(12),
+    };
+    if found.kind == 0 || found.sectors == 0 {
+        return Err(missing());
+    }
+    Ok(found)
+}
+
+/// Lets `fsck.vfat -n` judge the boot partition. Any complaint is an error.
+pub fn check_fat(card: &Path) -> Result<(), CardError> {
+    let boot = partition(card, 1)?;
+    let copy = tempfile::NamedTempFile::new().map_err(at(Path::new("temporary file")))?;
+    let mut target = copy.as_file();
+    target
+        .set_len(u64::from(boot.sectors) * SECTOR)
+        .map_err(at(copy.path()))?;
+    each_chunk(card, boot, |offset, bytes| {
+        if !is_zero(bytes) {
+            target
+                .seek(SeekFrom::Start(offset))
+                .and_then(|_| target.write_all(bytes))?;
+        }
+        Ok(true)
+    })?;
+    tool("fsck.vfat", "dosfstools")
+        .arg("-n")
+        .arg(copy.path())
+        .run()?;
+    Ok(())
+}
+
+/// Where in the partition, in bytes, `needle` first stands in the clear.
+pub fn find_bytes(card: &Path, part: Partition, needle: &[u8]) -> Result<Option<u64>, CardError> {
+    let finder = memchr::memmem::Finder::new(needle);
+    let no_zero_in_needle = !needle.contains(&0);
+    let mut tail = Vec::new();
+    let mut found = None;
+    each_chunk(card, part, |offset, bytes| {
+        // Most of a card is zeros; a text cannot reach over them.
+        if no_zero_in_needle && is_zero(bytes) {
+            tail.clear();
+            return Ok(true);
+        }
+        // What ends one chunk may go on in the next.
+        let begins = offset - tail.len() as u64;
+        tail.extend_from_slice(bytes);
+        found = finder.find(&tail).map(|at| begins + at as u64);
+        tail.drain(..tail.len().saturating_sub(needle.len() - 1));
+        Ok(found.is_none())
+    })?;
+    Ok(found)
+}
+
+/// The first bytes of a partition.
+pub fn first_bytes<const N: usize>(card: &Path, part: Partition) -> Result<[u8; N], CardError> {
+    let mut bytes = [0; N];
+    File::open(card)
+        .and_then(|file| file.read_exact_at(&mut bytes, u64::from(part.start) * SECTOR))
+        .map_err(at(card))?;
+    Ok(bytes)
+}
+
+/// Hands a partition to `look` a chunk at a time (offset within the
+/// partition, bytes) until that says `false`.
+fn each_chunk(
+    card: &Path,
+    part: Partition,
+    mut look: impl FnMut(u64, &[u8]) -> io::Result<bool>,
+) -> Result<(), CardError> {
+    let mut read = || {
+        let mut file = OpenOptions::new().read(true).open(card)?;
+        file.seek(SeekFrom::Start(u64::from(part.start) * SECTOR))?;
+        let mut chunk = vec![0; 1 << 20];
+        let mut offset = 0;
+        let mut left = u64::from(part.sectors) * SECTOR;
+        while left > 0 {
+            let bytes = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            file.read_exact(&mut chunk[..bytes])?;
+            if !look(offset, &chunk[..bytes])? {
+                break;
+            }
+            offset += bytes as u64;
+            left -= bytes as u64;
+        }
+        Ok(())
+    };
+    read().map_err(at(card))
+}
+
+/// Whether all bytes are zero; compared in bulk, since cards are large and this
+/// program is usually built without optimisation.
+fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+    ZEROS.get(..bytes.len()).is_some_and(|zeros| zeros == bytes)
+}
+
+/// Reads one file of the boot partition.
+pub fn read_file(card: &Path, name: &str) -> Result<Vec<u8>, CardError> {
+    Ok(mtool("mtype", card).arg(format!("::/{name}")).output()?)
+}
+
+/// A tool of mtools, pointed at the boot partition of a card.
+fn mtool(name: &str, card: &Path) -> Tool {
+    let mut image = card.as_os_str().to_owned();
+    image.push(format!("@@{}", u64::from(FIRST_SECTOR) * SECTOR));
+    tool(name, "mtools")
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .arg("-i")
+        .arg(image)
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> CardError + '_ {
+    move |source| CardError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ZIP with one text file and one in a folder, and a card made of it.
+    fn small_card(directory: &Path) -> PathBuf {
+        let zip = directory.join("card.zip");
+        let mut writer = zip::ZipWriter::new(File::create(&zip).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        for (name, text) in [("README.txt", "for people"), ("a/initrd", "from the zip")] {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap();
+        let card = directory.join("card.img");
+        make(&zip, &card, 128 << 20, &[("a/initrd", b"replaced")]).unwrap();
+        card
+    }
+
+    #[test]
+    fn a_card_has_one_clean_fat_partition_with_the_zips_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let card = small_card(directory.path());
+        let boot = partition(&card, 1).unwrap();
+        assert_eq!(
+            boot,
+            Partition {
+                kind: 0x0c,
+                start: 8192,
+                sectors: (128 << 11) - 8192
+            }
+        );
+        assert!(matches!(
+            partition(&card, 2),
+            Err(CardError::NoPartition { number: 2, .. })
+        ));
+        check_fat(&card).unwrap();
+        assert_eq!(read_file(&card, "README.txt").unwrap(), b"for people");
+        assert_eq!(read_file(&card, "a/initrd").unwrap(), b"replaced");
+    }
+
+    #[test]
+    fn the_checker_sees_a_damaged_fat() {
+        let directory = tempfile::tempdir().unwrap();
+        let card = small_card(directory.path());
+        let first_fat = (8192 + 32) * SECTOR;
+        let file = OpenOptions::new().write(true).open(&card).unwrap();
+        file.write_all_at(&[0x41; 64], first_fat).unwrap();
+        assert!(check_fat(&card).is_err());
+    }
+
+    #[test]
+    fn bytes_are_found_across_a_chunk_border_and_not_outside_the_partition() {
+        let directory = tempfile::tempdir().unwrap();
+        let card = small_card(directory.path());
+        let boot = partition(&card, 1).unwrap();
+        let offset = 7 * (1 << 20) - 5;
+        let file = OpenOptions::new().write(true).open(&card).unwrap();
+        file.write_all_at(b"a known sentence", 8192 * SECTOR + offset)
+            .unwrap();
+        file.write_all_at(b"before it", 100).unwrap();
+        assert_eq!(
+            find_bytes(&card, boot, b"a known sentence").unwrap(),
+            Some(offset)
+        );
+        assert_eq!(find_bytes(&card, boot, b"before it").unwrap(), None);
+    }
+
+    #[test]
+    fn a_size_that_qemu_would_refuse_is_refused_with_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = make_empty(&directory.path().join("card"), 3 << 30).unwrap_err();
+        assert!(error.to_string().contains("powers of two"), "{error}");
+    }
+}

@@ -1,0 +1,104 @@
+//! The files of the card, gathered in one folder as they lie on the FAT
+//! partition: firmware, boot loader, texts for people, and slot `a/`.
+//! `b/` stays empty until the first update.
+
+use super::board::Board;
+use super::glob;
+use super::kernel::Kernel;
+use super::rootfs::Origins;
+use super::step::{Key, Steps};
+use super::system::System;
+use super::tree::Tree;
+use crate::tool::tool;
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+/// Gathers them and returns the folder.
+pub fn files(
+    steps: &Steps,
+    source: &Path,
+    board: &Board,
+    board_tar: &Path,
+    kernel: &Kernel,
+    initramfs: &Path,
+    system: &System,
+) -> Result<PathBuf> {
+    let folder = steps.cache().join(format!("{}-card", board.name));
+    let slot = [
+        ("Image.gz", kernel.image.as_path()),
+        ("initrd", initramfs),
+        ("system.img", &system.image),
+        ("system.txt", &system.packages),
+    ];
+    let mut key = Key::new(include_str!("card.rs"))
+        .file(&board.yaml)?
+        .file(board_tar)?;
+    for path in board
+        .card
+        .from_source
+        .values()
+        .chain([&board.card.boot_script])
+    {
+        key = key.file(&source.join(path))?;
+    }
+    for (_, path) in slot {
+        key = key.file(path)?;
+    }
+    steps.make("card files", key, &folder, |new| {
+        for name in ["a", "b"] {
+            fs::create_dir_all(new.join(name))?;
+        }
+        let patterns = &board.card.from_packages;
+        let tar = BufReader::new(File::open(board_tar)?);
+        let packages =
+            Tree::from_tar(tar, |path| patterns.values().any(|pattern| glob::matches(pattern, path)))?;
+        for (name, pattern) in patterns {
+            let (path, _) = packages.iter().find(|(path, _)| glob::matches(pattern, path)).with_context(|| {
+                format!("{pattern}: not in the board's packages; correct from-packages in board.yaml")
+            })?;
+            write(&new.join(name), packages.file(path)?)?;
+        }
+        for (name, path) in &board.card.from_source {
+            write(&new.join(name), &for_every_editor(fs::read(source.join(path))?, name))?;
+        }
+        tool("mkimage", "u-boot-tools")
+            .args(["-A", "arm64", "-T", "script", "-C", "none", "-n", "projectx", "-d"])
+            .arg(source.join(&board.card.boot_script))
+            .arg(new.join("boot.scr"))
+            // mkimage writes a time into the header.
+            .env("SOURCE_DATE_EPOCH", "0")
+            .run()?;
+        for (name, path) in slot {
+            let to = new.join("a").join(name);
+            fs::copy(path, &to).with_context(|| format!("{}: cannot be copied", path.display()))?;
+        }
+        let origins = Origins::read(board_tar)?;
+        let mut list = fs::read_to_string(&system.packages)?;
+        for (name, version) in origins.packages() {
+            list.push_str(&format!("{name} {version}\n"));
+        }
+        write(&new.join("a/system.txt"), list.as_bytes())
+    })?;
+    Ok(folder)
+}
+
+/// Windows' older editors show a text in one line without carriage returns.
+fn for_every_editor(content: Vec<u8>, name: &str) -> Vec<u8> {
+    match String::from_utf8(content) {
+        Ok(text) if ["README.txt", "wifi.txt"].contains(&name) => text
+            .replace("\r\n", "\n")
+            .replace('\n', "\r\n")
+            .into_bytes(),
+        Ok(text) => text.into_bytes(),
+        Err(binary) => binary.into_bytes(),
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, content).with_context(|| format!("{}: cannot be written", path.display()))
+}

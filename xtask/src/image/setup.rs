@@ -1,0 +1,121 @@
+//! The host packages that the build uses: named, and installed when missing.
+
+use crate::tool::tool;
+use anyhow::{Result, bail};
+use std::process::Command;
+
+/// Packages, and what each is for.
+const NEEDED: [(&str, &str); 9] = [
+    (
+        "mmdebstrap",
+        "resolves, verifies and unpacks Debian packages",
+    ),
+    (
+        "debian-archive-keyring",
+        "the keys that the packages are verified with",
+    ),
+    ("squashfs-tools", "packs the system image"),
+    ("cryptsetup-bin", "veritysetup makes the hash tree"),
+    ("kmod", "depmod lists what modules need"),
+    ("zstd", "packs the initramfs"),
+    ("u-boot-tools", "mkimage wraps the boot script"),
+    ("dosfstools", "mkfs.vfat makes the card's file system"),
+    ("mtools", "mcopy puts files into it without mounting"),
+];
+
+/// Packages for compiling our programs.
+const COMPILING: [(&str, &str); 2] = [
+    ("gcc-aarch64-linux-gnu", "links arm64 programs"),
+    (
+        "libc6-dev-arm64-cross",
+        "the C library that they are linked with",
+    ),
+];
+
+/// Packages for starting a box and testing it.
+pub const BOOTING: [(&str, &str); 4] = [
+    ("qemu-system-arm", "plays the board"),
+    (
+        "dosfstools",
+        "mkfs.vfat makes the card's file system, fsck.vfat judges it",
+    ),
+    ("mtools", "mcopy puts files into it without mounting"),
+    ("cpio", "reads back an archive that a test writes"),
+];
+
+/// Makes sure that the host packages are there.
+pub fn host_packages(no_install: bool, programs_are_given: bool) -> Result<()> {
+    let mut needed = NEEDED.to_vec();
+    if !programs_are_given {
+        needed.extend(COMPILING);
+    }
+    install(&needed, no_install)
+}
+
+/// Installs those of `packages` that are missing, or only names them.
+pub fn install(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
+    let missing: Vec<_> = packages
+        .iter()
+        .filter(|(name, _)| !is_installed(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    let command = format!(
+        "apt-get install --no-install-recommends {}",
+        names.join(" ")
+    );
+    if no_install {
+        let list: Vec<String> = missing
+            .iter()
+            .map(|(name, why)| format!("  {name}: {why}"))
+            .collect();
+        bail!(
+            "these host packages are missing:\n{}\ninstall them with: {command}",
+            list.join("\n")
+        );
+    }
+    eprintln!("installing: {}", names.join(" "));
+    let (program, first) = if is_root() {
+        ("apt-get", None)
+    } else {
+        ("sudo", Some("apt-get"))
+    };
+    tool(program, "apt")
+        .args(first)
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&names)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run()?;
+    Ok(())
+}
+
+fn is_installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .output()
+        .is_ok_and(|output| output.stdout.starts_with(b"installed"))
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_permission_to_install_missing_packages_are_only_named() {
+        let error = install(&[("no-such-package-anywhere", "for this test")], true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("no-such-package-anywhere: for this test"),
+            "{error}"
+        );
+        assert!(error.contains("apt-get install"), "{error}");
+    }
+}

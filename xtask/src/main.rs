@@ -1,0 +1,55 @@
+//! The builder: everything that is done to this repository starts here.
+//! `main` only dispatches; one module holds one command or one concept.
+
+mod agent;
+mod bench;
+mod boot;
+mod card_image;
+mod guest;
+mod image;
+mod qemu;
+mod scenarios;
+mod test;
+mod tidy;
+mod tool;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, starts and tests the card.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the files that users flash: a ZIP and an .img.zip
+    Image(image::ImageArguments),
+    /// Boot a card in QEMU and say how to reach the box
+    Boot(boot::BootArguments),
+    /// Run the tests: the fast ones, then boots of the real card
+    Test(test::TestArguments),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Image(arguments) => image::run(&arguments),
+        Command::Boot(arguments) => boot::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(which) => bench::run(&which),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A card's first day: claimed, written to, cut off, opened again.
+
+use super::Lab;
+use crate::agent::Agent;
+use crate::card_image;
+use crate::qemu::{Board, Machine};
+use anyhow::{Context, Result, bail, ensure};
+use console::{State, client};
+use std::path::Path;
+use std::time::Duration;
+
+const PASSPHRASE: &str = "correct horse battery staple";
+const SENTENCE: &str = "The quick brown fox lives on the encrypted disk and nowhere else.";
+const FILE: &str = "/data/test-sentence.txt";
+/// What the page answers to a wrong passphrase.
+const WRONG_PASSPHRASE: u16 = 401;
+/// From the page's answer to the mounted disk, on a busy host.
+const OPEN_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
+    let card = lab.card_with_agent(folder, "")?;
+    first_day(lab, &card, folder).context("first boot")?;
+    after_the_power_cut(&card).context("the card after the power cut")?;
+    second_day(lab, &card, folder).context("second boot")?;
+    card_image::check_fat(&card).context("the card after power-off by the page")?;
+    Ok(())
+}
+
+/// First boot: the owner sets a passphrase, a file is written, the plug pulled.
+fn first_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
+    let mut machine = lab.start(Board::Virt, card, folder)?;
+    machine.wait_for_page()?;
+    let page = machine.page();
+    ensure!(
+        client::status(&page)?.state == State::Unclaimed,
+        "a fresh card has a passphrase"
+    );
+    claim(&mut machine, PASSPHRASE)?;
+    let mut agent = Agent::connect(&mut machine)?;
+    agent.ask(&["write", FILE, SENTENCE])?;
+    machine.cut_power()?;
+    Ok(())
+}
+
+/// Nothing of the sentence is on the raw card, and the boot partition is clean.
+fn after_the_power_cut(card: &Path) -> Result<()> {
+    let boot = card_image::partition(card, 1)?;
+    let data = card_image::partition(card, 2)?;
+    ensure!(
+        (boot.kind, data.kind) == (0x0c, 0x83),
+        "partition types: {boot:?}, {data:?}"
+    );
+    ensure!(
+        boot.start + boot.sectors <= data.start,
+        "partitions overlap: {boot:?}, {data:?}"
+    );
+    card_image::check_fat(card)?;
+    ensure!(
+        &card_image::first_bytes::<6>(card, data)? == b"LUKS\xba\xbe",
+        "the second partition does not begin with a LUKS header"
+    );
+    for secret in [SENTENCE, PASSPHRASE] {
+        for part in [boot, data] {
+            if let Some(at) = card_image::find_bytes(card, part, secret.as_bytes())? {
+                bail!("{secret:?} stands in the clear at byte {at} of {part:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Second boot: a wrong passphrase, then the right one; the file is there.
+fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
+    let mut machine = lab.start(Board::Virt, card, folder)?;
+    machine.wait_for_page()?;
+    let page = machine.page();
+    ensure!(
+        client::status(&page)?.state == State::Locked,
+        "a claimed card comes up locked"
+    );
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let wrong = client::unlock(&page, "incorrect horse battery staple")?;
+        ensure!(
+            wrong.http_status == WRONG_PASSPHRASE,
+            "wrong passphrase: {wrong:?}"
+        );
+        waits.push(wrong.retry_after);
+        let shown = client::status(&page)?;
+        ensure!(
+            shown.state == State::Locked,
+            "after a wrong passphrase the disk is {shown:?}"
+        );
+        std::thread::sleep(Duration::from_secs(shown.retry_after + 1));
+    }
+    ensure!(
+        waits[0] > 0 && waits[2] > waits[0],
+        "the delay does not grow: {waits:?} s"
+    );
+    let right = client::unlock(&page, PASSPHRASE)?;
+    ensure!(right.ok, "the right passphrase was refused: {right:?}");
+    wait_until_open(&mut machine)?;
+
+    let mut agent = Agent::connect(&mut machine)?;
+    ensure!(
+        agent.ask_text(&["read", FILE])? == SENTENCE,
+        "{FILE} is not what was written"
+    );
+    // The positive control: the search that found nothing on the raw card
+    // finds the sentence in the opened volume.
+    let volume = opened_volume(&mut agent)?;
+    let found = agent.ask_text(&["find-bytes", &volume, SENTENCE])?;
+    ensure!(
+        found != "none",
+        "the sentence is not in the opened volume {volume}"
+    );
+
+    let answer = client::power(&page, "off")?;
+    ensure!(answer.ok, "power-off: {answer:?}");
+    machine.wait_for_power_off(Duration::from_secs(60))?;
+    Ok(())
+}
+
+/// Sets the passphrase of a fresh box and waits until its disk is open.
+pub(super) fn claim(machine: &mut Machine, passphrase: &str) -> Result<()> {
+    let answer = client::claim(&machine.page(), passphrase, None)?;
+    ensure!(answer.ok, "claiming a fresh box: {answer:?}");
+    wait_until_open(machine)
+}
+
+fn wait_until_open(machine: &mut Machine) -> Result<()> {
+    machine.wait_for_serial("projectx: unlocked", 1, OPEN_LIMIT)?;
+    let state = client::status(&machine.page())?.state;
+    ensure!(
+        state == State::Open,
+        "the box says unlocked and shows {state:?}"
+    );
+    Ok(())
+}
+
+/// The device node of the mapping called `data`; no udev makes names for them.
+fn opened_volume(agent: &mut Agent) -> Result<String> {
+    for name in agent.ask_text(&["list", "/sys/block"])?.lines() {
+        if name.starts_with("dm-")
+            && agent.ask_text(&["read", &format!("/sys/block/{name}/dm/name")])? == "data"
+        {
+            return Ok(format!("/dev/{name}"));
+        }
+    }
+    bail!("no device mapping is called data")
+}

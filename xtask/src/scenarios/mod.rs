@@ -1,0 +1,153 @@
+//! The boot tests: each makes a card from the real ZIP and boots it in QEMU.
+//!
+//! A failed test leaves its folder `target/test/NAME` with the serial log and
+//! the card; a passed one leaves nothing.
+
+mod first_boot_virt;
+mod pid1_transcript;
+mod plain_card;
+mod rpi3_reaches_the_page;
+mod transcript;
+
+use crate::agent::append_to_initrd;
+use crate::card_image;
+use crate::qemu::{self, Board, Machine, Setup};
+use crate::{guest, workspace};
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// One boot test.
+#[derive(Debug)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it shows, in a few words.
+    pub about: &'static str,
+    run: fn(&Lab, &Path) -> Result<()>,
+}
+
+/// Every boot test, in the order in which they run.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "plain_card",
+        about: "the ZIP's files and nothing else boot to the page and stay up",
+        run: plain_card::run,
+    },
+    Scenario {
+        name: "first_boot_virt",
+        about: "claim, file, power cut, wrong passphrase, right one, file there, card clean",
+        run: first_boot_virt::run,
+    },
+    Scenario {
+        name: "pid1_transcript",
+        about: "boot and shutdown order; supervisor killed and stopped, PID 1 stopped",
+        run: pid1_transcript::run,
+    },
+    Scenario {
+        name: "rpi3_reaches_the_page",
+        about: "the same ZIP through U-Boot on a Raspberry Pi 3 to the page",
+        run: rpi3_reaches_the_page::run,
+    },
+];
+
+/// How a boot test went.
+pub enum Outcome {
+    /// As it should.
+    Passed,
+    /// Not so; with the reason, the end of the serial log and where the rest is.
+    Failed(String),
+}
+
+/// What all boot tests share.
+pub struct Lab {
+    zip: PathBuf,
+    virt_u_boot: PathBuf,
+    agent: Vec<u8>,
+    bless: bool,
+}
+
+impl Lab {
+    /// Gets everything ready that a boot test starts from.
+    pub fn new(bless: bool) -> Result<Self> {
+        Ok(Self {
+            zip: workspace::zip(),
+            virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
+            agent: guest::agent_program()?,
+            bless,
+        })
+    }
+
+    /// A card from the ZIP, with `args` on the kernel's command line.
+    fn card(&self, folder: &Path, args: &str) -> Result<PathBuf> {
+        let debug_env = format!("args={args}\n");
+        self.card_with(folder, &[("debug.env", debug_env.as_bytes())])
+    }
+
+    /// The same for `virt`, with the test agent beside the box's own programs.
+    fn card_with_agent(&self, folder: &Path, args: &str) -> Result<PathBuf> {
+        let mut archive = zip::ZipArchive::new(File::open(&self.zip)?)?;
+        let mut initrd = Vec::new();
+        archive
+            .by_name("a/initrd")
+            .context("a/initrd in the ZIP")?
+            .read_to_end(&mut initrd)?;
+        let initrd = append_to_initrd(&initrd, &self.agent);
+        // Without address randomisation QEMU's system calls are ten times cheaper.
+        let debug_env = format!("args=rdinit=/agent nokaslr {args}\n");
+        self.card_with(
+            folder,
+            &[("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())],
+        )
+    }
+
+    fn card_with(&self, folder: &Path, extra: &[(&str, &[u8])]) -> Result<PathBuf> {
+        let card = folder.join("card.img");
+        card_image::make(&self.zip, &card, card_image::DEFAULT_SIZE, extra)?;
+        Ok(card)
+    }
+
+    /// Switches a box on.
+    fn start(&self, board: Board, card: &Path, folder: &Path) -> Result<Machine> {
+        Ok(Machine::start(&Setup {
+            board,
+            card: card.to_owned(),
+            memory: 1024,
+            serial: folder.join("serial.log"),
+            virt_u_boot: self.virt_u_boot.clone(),
+        })?)
+    }
+}
+
+/// Runs one boot test in its own folder.
+pub fn run(scenario: &Scenario, lab: &Lab) -> Outcome {
+    let folder = workspace::target().join("test").join(scenario.name);
+    let fresh = || -> std::io::Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)
+    };
+    let done = fresh()
+        .with_context(|| folder.display().to_string())
+        .and_then(|()| (scenario.run)(lab, &folder));
+    match done {
+        Ok(()) => {
+            // What cannot be removed is removed before the next run, or reported then.
+            let _ = fs::remove_dir_all(&folder);
+            Outcome::Passed
+        }
+        Err(error) => {
+            let log = folder.join("serial.log");
+            let text = fs::read(&log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).replace('\r', "");
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(15)..].join("\n    ");
+            let log = log.display();
+            Outcome::Failed(format!(
+                "{error:#}\n  the serial log, {log}, ends:\n    {end}"
+            ))
+        }
+    }
+}

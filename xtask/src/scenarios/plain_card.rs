@@ -1,0 +1,28 @@
+//! The ZIP's files and nothing else: no test agent, no `debug.env`, the
+//! watchdog armed. What every other test adds for its own ends is absent here.
+
+use super::Lab;
+use crate::card_image;
+use crate::qemu::Board;
+use anyhow::{Result, ensure};
+use std::path::Path;
+use std::time::Duration;
+
+/// Longer than the watchdog would wait (15 s).
+const QUIET: Duration = Duration::from_secs(20);
+
+pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
+    let card = lab.card_with(folder, &[])?;
+    let mut machine = lab.start(Board::Virt, &card, folder)?;
+    machine.wait_for_page()?;
+    std::thread::sleep(QUIET);
+    machine.wait_for_page()?;
+    let serial = machine.serial_text()?;
+    ensure!(
+        serial.matches("Starting kernel").count() == 1,
+        "a healthy box was reset"
+    );
+    machine.cut_power()?;
+    card_image::check_fat(&card)?;
+    Ok(())
+}
