@@ -13,7 +13,8 @@ use crate::agent::append_to_initrd;
 use crate::card_image;
 use crate::qemu::{self, Board, Machine, Setup};
 use crate::{guest, workspace};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -66,12 +67,20 @@ pub struct Lab {
     virt_u_boot: PathBuf,
     agent: Vec<u8>,
     bless: bool,
+    /// Held, so that a second test run does not take this one's cards away.
+    _lock: Flock<File>,
 }
 
 impl Lab {
     /// Gets everything ready that a boot test starts from.
     pub fn new(bless: bool) -> Result<Self> {
+        let folder = workspace::target().join("test");
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let lock = File::create(folder.join("lock")).context("target/test/lock")?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| anyhow!("another test run is at work in {}", folder.display()))?;
         Ok(Self {
+            _lock: lock,
             zip: workspace::zip(),
             virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
             agent: guest::agent_program()?,

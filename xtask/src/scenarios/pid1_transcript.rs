@@ -15,6 +15,8 @@ use std::time::Duration;
 const RESET_LIMIT: Duration = Duration::from_secs(90);
 /// U-Boot says this once at each start.
 const BANNER: &str = "U-Boot 20";
+/// The last line of an undisturbed boot.
+const HEALTHY: &str = "init: the supervisor is healthy";
 /// Words that no kernel knows reach PID 1 as arguments and environment.
 const UNKNOWN_WORDS: &str = "foo bar=1 single emergency - -x --help";
 
@@ -24,6 +26,8 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     machine
         .wait_for_page()
         .context("boot with unknown words on the kernel's command line")?;
+    // Its last line of the boot may come after the page.
+    machine.wait_for_serial(HEALTHY, 1, Duration::from_secs(30))?;
     let serial = machine.serial_text()?;
     transcript::compare("boot", &transcript::pid1_lines(&serial), lab.bless)?;
 
@@ -70,6 +74,8 @@ fn reset_by_the_watchdog(machine: &mut Machine, starts: usize) -> Result<()> {
 
 /// The order of the shutdown, with a mounted encrypted disk to close.
 fn power_off_with_an_open_disk(machine: &mut Machine, lab: &Lab) -> Result<()> {
+    // Four supervisors so far: two in the first boot, one in each of the others.
+    machine.wait_for_serial(HEALTHY, 4, Duration::from_secs(30))?;
     claim(machine, "a passphrase for the shutdown")?;
     let before = transcript::pid1_lines(&machine.serial_text()?).len();
     let answer = client::power(&machine.page(), "off")?;
