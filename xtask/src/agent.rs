@@ -100,11 +100,6 @@ impl Agent {
         let bytes = self.ask(words)?;
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
-
-    /// Sends a request that the box will not live to answer.
-    pub fn tell(&mut self, words: &[&str]) -> Result<(), AgentError> {
-        Ok(writeln!(self.stream, "{}", agent::request(words))?)
-    }
 }
 
 #[cfg(test)]
