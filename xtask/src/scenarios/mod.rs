@@ -43,7 +43,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "pid1_transcript",
-        about: "boot order; supervisor killed and stopped",
+        about: "boot and shutdown order; supervisor killed and stopped, PID 1 stopped",
         run: pid1_transcript::run,
     },
     Scenario {

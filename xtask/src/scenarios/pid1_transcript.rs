@@ -1,11 +1,12 @@
 //! PID 1: what it does in which order, and that a box whose parts hang or die
-//! comes back by itself. One card, one reset by the watchdog.
-//! A frozen PID 1 and the shutdown are not in it yet.
+//! comes back by itself. One card, two resets by the watchdog, one power-off.
 
+use super::first_boot_virt::claim;
 use super::{Lab, transcript};
 use crate::agent::Agent;
 use crate::qemu::{Board, Machine};
 use anyhow::{Context, Result, ensure};
+use console::client;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,7 +35,15 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     killed_supervisor(&mut machine, &mut agent).context("supervisor killed")?;
     agent.ask(&["kill", "SIGSTOP", "supervisor"])?;
     drop(agent);
-    reset_by_the_watchdog(&mut machine, 2).context("supervisor stopped")
+    reset_by_the_watchdog(&mut machine, 2).context("supervisor stopped")?;
+
+    let mut agent = Agent::connect(&mut machine)?;
+    // The answer must be awaited: closing the line at once loses the request.
+    agent.ask(&["freeze-pid1"])?;
+    drop(agent);
+    reset_by_the_watchdog(&mut machine, 3).context("PID 1 stopped")?;
+
+    power_off_with_an_open_disk(&mut machine, lab).context("power-off by the page")
 }
 
 /// Another supervisor is started, and the page comes back with it.
@@ -62,4 +71,21 @@ fn reset_by_the_watchdog(machine: &mut Machine, starts: usize) -> Result<()> {
     machine.wait_for_serial("projectx: page ready", starts + 1, Duration::from_secs(120))?;
     machine.wait_for_page()?;
     Ok(())
+}
+
+/// The order of the shutdown, with a mounted encrypted disk to close.
+fn power_off_with_an_open_disk(machine: &mut Machine, lab: &Lab) -> Result<()> {
+    // Four supervisors so far: two in the first boot, one in each of the others.
+    machine.wait_for_serial(HEALTHY, 4, Duration::from_secs(30))?;
+    claim(machine, "a passphrase for the shutdown")?;
+    let before = transcript::pid1_lines(&machine.serial_text()?).len();
+    let answer = client::power(&machine.page(), "off")?;
+    ensure!(answer.ok, "power-off: {answer:?}");
+    machine.wait_for_power_off(Duration::from_secs(60))?;
+    let serial = machine.serial_text()?;
+    transcript::compare(
+        "shutdown",
+        &transcript::pid1_lines(&serial).split_off(before),
+        lab.bless,
+    )
 }
