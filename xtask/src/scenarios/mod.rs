@@ -7,6 +7,7 @@ mod first_boot_virt;
 mod pid1_transcript;
 mod plain_card;
 mod rpi3_reaches_the_page;
+mod slots_fall_back;
 mod transcript;
 
 use crate::agent::append_to_initrd;
@@ -45,6 +46,11 @@ pub const ALL: &[Scenario] = &[
         name: "pid1_transcript",
         about: "boot and shutdown order; supervisor killed and stopped, PID 1 stopped",
         run: pid1_transcript::run,
+    },
+    Scenario {
+        name: "slots_fall_back",
+        about: "an empty slot on trial is given up after three tries, a working one is kept",
+        run: slots_fall_back::run,
     },
     Scenario {
         name: "rpi3_reaches_the_page",
