@@ -107,7 +107,8 @@ pub fn compile(package: &str) -> Result<PathBuf> {
     programs::compile(&steps, &toolchain, &[package])
 }
 
-/// Makes sure that the host packages for starting a box are there.
+/// Makes sure that the host packages for making a card and starting a box are there.
 pub fn host_packages_for_boots() -> Result<()> {
-    setup::install(&setup::BOOTING, false)
+    setup::install(&setup::BOOTING, false)?;
+    setup::host_packages(false, false)
 }

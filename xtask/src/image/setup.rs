@@ -1,6 +1,6 @@
 //! The host packages that the build uses: named, and installed when missing.
 
-use crate::tool::tool;
+use crate::tool::{ToolError, tool};
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -77,6 +77,23 @@ pub fn install(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
         );
     }
     eprintln!("installing: {}", names.join(" "));
+    if install_now(&names).is_ok() {
+        return Ok(());
+    }
+    // A new machine has no package lists, or old ones that name versions which
+    // the mirror no longer has.
+    eprintln!("updating apt's package lists");
+    apt_get(&["update"])?;
+    install_now(&names)?;
+    Ok(())
+}
+
+fn install_now(names: &[&str]) -> Result<(), ToolError> {
+    let install = ["install", "--yes", "--no-install-recommends"];
+    apt_get(&[&install, names].concat())
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), ToolError> {
     let (program, first) = if is_root() {
         ("apt-get", None)
     } else {
@@ -84,11 +101,9 @@ pub fn install(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
     };
     tool(program, "apt")
         .args(first)
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(&names)
+        .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .run()?;
-    Ok(())
+        .run()
 }
 
 fn is_installed(package: &str) -> bool {
