@@ -4,6 +4,7 @@
 mod agent;
 mod bench;
 mod boot;
+mod browser;
 mod card_image;
 mod guest;
 mod image;

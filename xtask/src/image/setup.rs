@@ -33,8 +33,10 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 4] = [
+pub const BOOTING: [(&str, &str); 6] = [
     ("qemu-system-arm", "plays the board"),
+    ("chromium", "plays the phone"),
+    ("chromium-driver", "touches and types on it"),
     (
         "dosfstools",
         "mkfs.vfat makes the card's file system, fsck.vfat judges it",

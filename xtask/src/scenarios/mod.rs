@@ -4,6 +4,7 @@
 //! the card; a passed one leaves nothing.
 
 mod first_boot_virt;
+mod phone_page;
 mod pid1_transcript;
 mod plain_card;
 mod rpi3_reaches_the_page;
@@ -41,6 +42,11 @@ pub const ALL: &[Scenario] = &[
         name: "first_boot_virt",
         about: "claim, file, power cut, wrong passphrase, right one, file there, card clean",
         run: first_boot_virt::run,
+    },
+    Scenario {
+        name: "phone_page",
+        about: "a phone's browser sets the passphrase, restarts the box, unlocks it",
+        run: phone_page::run,
     },
     Scenario {
         name: "pid1_transcript",

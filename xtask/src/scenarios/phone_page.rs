@@ -1,0 +1,67 @@
+//! The owner's way: a fresh card, a phone's browser, two fields, one button.
+//! The passphrase goes through the page's own script, which seals it.
+
+use super::Lab;
+use crate::browser::Browser;
+use crate::qemu::Board;
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::time::Duration;
+
+const PASSPHRASE: &str = "Zwölf Boxkämpfer jagen Viktor";
+/// Making the disk, on a busy host.
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
+    let card = lab.card(folder, "nokaslr")?;
+    let mut machine = lab.start(Board::Virt, &card, folder)?;
+    machine.wait_for_page()?;
+    let page = format!("{}/", machine.page());
+
+    let browser = Browser::start()?;
+    browser.open(&page)?;
+    browser.wait_for_text("Choose a passphrase", LIMIT)?;
+    fits(&browser, folder, "unclaimed")?;
+    browser.type_into("#first", PASSPHRASE)?;
+    browser.type_into("#second", "something else")?;
+    browser.click("button[type=submit]")?;
+    // Refused in the page: the box must not have seen it.
+    std::thread::sleep(Duration::from_secs(2));
+    ensure!(
+        !machine.serial_text()?.contains("disk: being made"),
+        "two different passphrases reached the box"
+    );
+    browser.open(&page)?;
+    browser.type_into("#first", PASSPHRASE)?;
+    browser.type_into("#second", PASSPHRASE)?;
+    browser.click("button[type=submit]")?;
+    machine.wait_for_serial("projectx: unlocked", 1, LIMIT)?;
+    browser.wait_for_text("is unlocked", LIMIT)?;
+    fits(&browser, folder, "open")?;
+
+    browser
+        .click("details summary")
+        .context("the restart's fold")?;
+    browser.click("button[data-post='/restart']")?;
+    machine.wait_for_serial("init: restarting", 1, LIMIT)?;
+    machine.wait_for_serial("projectx: page ready", 2, LIMIT)?;
+    browser.open(&page)?;
+    browser.type_into("#first", PASSPHRASE)?;
+    fits(&browser, folder, "locked")?;
+    browser.click("button[type=submit]")?;
+    machine.wait_for_serial("projectx: unlocked", 2, LIMIT)?;
+    browser.wait_for_text("is unlocked", LIMIT)?;
+    machine.cut_power()?;
+    Ok(())
+}
+
+/// Nothing scrolls sideways. The picture stays when the test fails.
+fn fits(browser: &Browser, folder: &Path, state: &str) -> Result<()> {
+    browser.screenshot(&folder.join(format!("{state}.png")))?;
+    let overflow = browser.overflow()?;
+    ensure!(
+        overflow == 0,
+        "the page \"{state}\" is {overflow} pixels too wide for a phone"
+    );
+    Ok(())
+}
