@@ -9,11 +9,18 @@ use std::path::Path;
 use std::time::Duration;
 
 const PASSPHRASE: &str = "Zwölf Boxkämpfer jagen Viktor";
+/// Stands in the card's wifi.txt, as an owner among strangers writes it.
+const SETUP_CODE: &str = "blue-teapot";
 /// Making the disk, on a busy host.
 const LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
-    let card = lab.card(folder, "nokaslr")?;
+    let wifi_txt = format!("# no radio here\r\nsetup-code = {SETUP_CODE}\r\n");
+    let files: [(&str, &[u8]); 2] = [
+        ("wifi.txt", wifi_txt.as_bytes()),
+        ("debug.env", b"args=nokaslr\n"),
+    ];
+    let card = lab.card_with(folder, &files)?;
     let mut machine = lab.start(Board::Virt, &card, folder)?;
     machine.wait_for_page()?;
     let page = format!("{}/", machine.page());
@@ -22,6 +29,7 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     browser.open(&page)?;
     browser.wait_for_text("Choose a passphrase", LIMIT)?;
     fits(&browser, folder, "unclaimed")?;
+    browser.type_into("#code", SETUP_CODE)?;
     browser.type_into("#first", PASSPHRASE)?;
     browser.type_into("#second", "something else")?;
     browser.click("button[type=submit]")?;
@@ -31,12 +39,24 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
         !machine.serial_text()?.contains("disk: being made"),
         "two different passphrases reached the box"
     );
-    browser.open(&page)?;
-    browser.type_into("#first", PASSPHRASE)?;
-    browser.type_into("#second", PASSPHRASE)?;
-    browser.click("button[type=submit]")?;
+    for (code, expected) in [
+        ("not the code", "not the setup code"),
+        (SETUP_CODE, "is unlocked"),
+    ] {
+        browser.open(&page)?;
+        browser.type_into("#code", code)?;
+        browser.type_into("#first", PASSPHRASE)?;
+        browser.type_into("#second", PASSPHRASE)?;
+        browser.click("button[type=submit]")?;
+        browser.wait_for_text(expected, LIMIT)?;
+        // The wait after a wrong code is one second.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    ensure!(
+        machine.serial_text()?.matches("disk: being made").count() == 1,
+        "the disk was made for a wrong setup code"
+    );
     machine.wait_for_serial("projectx: unlocked", 1, LIMIT)?;
-    browser.wait_for_text("is unlocked", LIMIT)?;
     fits(&browser, folder, "open")?;
 
     browser

@@ -190,8 +190,14 @@ impl Office {
     }
 
     fn window_is_open(&self) -> bool {
-        self.setup_code.is_some() || seconds_since_power_on().is_some_and(|s| s < CLAIM_WINDOW)
+        may_be_claimed(self.setup_code.is_some(), seconds_since_power_on())
     }
+}
+
+/// Whether a new box may be claimed `uptime` seconds after power-on. A box that
+/// cannot tell the time since power-on is closed.
+fn may_be_claimed(has_setup_code: bool, uptime: Option<u64>) -> bool {
+    has_setup_code || uptime.is_some_and(|seconds| seconds < CLAIM_WINDOW)
 }
 
 fn refused(refusal: Refusal, words: &str, retry_after: u64) -> Reply {
@@ -221,7 +227,15 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::same;
+    use super::{may_be_claimed, same};
+
+    #[test]
+    fn without_a_setup_code_a_box_can_be_claimed_for_15_minutes_only() {
+        assert!(may_be_claimed(false, Some(899)));
+        assert!(!may_be_claimed(false, Some(900)));
+        assert!(!may_be_claimed(false, None));
+        assert!(may_be_claimed(true, Some(100_000)));
+    }
 
     #[test]
     fn a_setup_code_is_compared_whole() {
