@@ -10,8 +10,10 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const BUILD_TIME: &str = "/usr/lib/projectx/build-time";
+const HOUR: Duration = Duration::from_secs(3600);
 const LAST_TIME: &str = "/data/system/last-time";
 
 /// Sets the clock to the image's build time when it stands before it.
@@ -23,6 +25,23 @@ pub fn raise_to_floor() {
 /// before that.
 pub fn raise_to_remembered() {
     raise_to(Path::new(LAST_TIME));
+}
+
+/// Remembers the time once an hour, so that a power cut costs the floor an hour
+/// and the card one small write.
+#[derive(Debug, Default)]
+pub struct Hourly(Option<Instant>);
+
+impl Hourly {
+    /// Remembers it if an hour has passed; the first call only starts the hour.
+    pub fn remember(&mut self, disk: &Disk) {
+        match self.0 {
+            Some(at) if at.elapsed() < HOUR => return,
+            Some(_) => remember(disk),
+            None => {}
+        }
+        self.0 = Some(Instant::now());
+    }
 }
 
 /// Writes the present time to the open disk; nothing while the disk is closed.

@@ -49,6 +49,7 @@ fn main() {
     let mut daemons = network::daemons();
     let mut wifi = wifi::Radio::new(card);
     let mut console = console_service::Console::new(Arc::clone(&office));
+    let mut hourly = clock::Hourly::default();
     let mut slots = slots::Trial::from_kernel_command_line();
 
     loop {
@@ -60,6 +61,7 @@ fn main() {
         if console.answers() {
             slots.confirm();
         }
+        hourly.remember(office.disk());
         pid1.heartbeat();
         if let Some(request) = office.take_power_request() {
             pid1.ask(request);
