@@ -51,6 +51,7 @@ pub struct ImageArguments {
 
 /// Makes every result of one board.
 pub fn run(arguments: &ImageArguments) -> Result<()> {
+    step::clean_up_when_interrupted()?;
     let source = workspace::root();
     let board = board::Board::read(source, &arguments.board)?;
     let host = root::Root::read(source, "host")?;

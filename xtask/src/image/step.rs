@@ -1,15 +1,19 @@
 //! One step of the build: it has a name, a key (the hash of everything that
-//! goes in) and an output. The output appears by rename, so an interrupted
-//! step leaves nothing that looks finished; the key is written after it.
+//! goes in) and an output. The output appears by rename; what a failed or
+//! interrupted step has begun is removed. The key is written last.
 //!
 //! Each step hashes its own source file too: a changed builder builds anew.
 
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The hash of a step's inputs, under construction.
@@ -97,6 +101,32 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// What is being written right now, for [`clean_up_when_interrupted`].
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on Ctrl-C and SIGTERM remove what is half-written, say so and end
+/// the program with 128 plus the signal's number, as a shell expects.
+pub fn clean_up_when_interrupted() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals: cannot be awaited")?;
+    std::thread::spawn(move || {
+        let Some(signal) = signals.forever().next() else {
+            return;
+        };
+        // The lock stays held, so that no step begins another file.
+        let half_written = unfinished();
+        for path in half_written.iter() {
+            remove(path).ok();
+        }
+        eprintln!("interrupted; nothing half-written is left, and what was finished is kept");
+        std::process::exit(128 + signal);
+    });
+    Ok(())
+}
+
 /// Runs steps, remembers what is already made, and tells a person how it goes.
 pub struct Steps {
     cache: PathBuf,
@@ -150,7 +180,14 @@ impl Steps {
         let started = Instant::now();
         let new = sibling(output, ".new");
         remove(&new)?;
-        make(&new).with_context(|| format!("step \"{name}\" failed"))?;
+        unfinished().insert(new.clone());
+        let made = make(&new).with_context(|| format!("step \"{name}\" failed"));
+        if made.is_err() {
+            // The step's own error is the one to tell.
+            remove(&new).ok();
+        }
+        unfinished().remove(&new);
+        made?;
         fs::remove_file(&key_file).ok();
         remove(output)?;
         fs::rename(&new, output)
@@ -264,5 +301,6 @@ mod tests {
             "{error:#}"
         );
         assert_eq!(fs::read_to_string(&output).unwrap(), "old");
+        assert!(!folder.path().join("output.new").exists(), "half-written");
     }
 }
