@@ -181,7 +181,9 @@ impl Steps {
         let new = sibling(output, ".new");
         remove(&new)?;
         unfinished().insert(new.clone());
-        let made = make(&new).with_context(|| format!("step \"{name}\" failed"));
+        let made = make(&new)
+            .map_err(say_what_to_do)
+            .with_context(|| format!("step \"{name}\" failed"));
         if made.is_err() {
             // The step's own error is the one to tell.
             remove(&new).ok();
@@ -238,6 +240,20 @@ impl Steps {
     }
 }
 
+/// Adds what to do, where the error itself does not say it.
+fn say_what_to_do(error: anyhow::Error) -> anyhow::Error {
+    let full = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    });
+    if full {
+        error.context("the disk is full; make room (a build needs 2 GB) and run it again")
+    } else {
+        error
+    }
+}
+
 /// `path` with something added to its last name.
 pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -278,6 +294,22 @@ mod tests {
         assert!(!make("one"));
         assert!(make("two"));
         assert_eq!(fs::read_to_string(&output).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = Steps::new(&folder.path().join("cache")).unwrap();
+        let full = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::StorageFull))?;
+        let error = steps
+            .make(
+                "packing",
+                Key::new("x"),
+                &folder.path().join("output"),
+                full,
+            )
+            .unwrap_err();
+        assert!(format!("{error:#}").contains("make room"), "{error:#}");
     }
 
     #[test]
