@@ -15,6 +15,7 @@ mod console_service;
 mod control_server;
 mod daemon;
 mod disk;
+mod hardening;
 mod hostname;
 mod log;
 mod network;
@@ -40,6 +41,7 @@ fn main() {
     };
     scratch::prepare();
     clock::raise_to_floor();
+    hardening::apply();
     network::load_modules();
     network::loopback_up();
     hostname::set();
