@@ -13,6 +13,7 @@ mod scenarios;
 mod test;
 mod tidy;
 mod tool;
+mod usb_cable;
 mod workspace;
 
 use clap::{Parser, Subcommand};

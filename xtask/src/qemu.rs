@@ -15,6 +15,7 @@
 
 use crate::card_image::{self, CardError};
 use crate::tool::{ToolError, tool};
+use crate::usb_cable::{self, Cable};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -123,6 +124,7 @@ pub struct Machine {
     serial_start: usize,
     /// Control sockets, QEMU's standard error, and the files that it starts from.
     directory: tempfile::TempDir,
+    _cable: Option<Cable>,
 }
 
 /// True once Ctrl-C or SIGTERM has come. The first call installs the handlers.
@@ -216,11 +218,16 @@ impl Machine {
             serial,
             serial_start,
             directory,
+            _cable: None,
         };
         // A refused option or a port that is taken shows at once.
         machine.wait_until("QEMU's start", Duration::from_secs(20), |machine| {
             Ok(machine.qmp("query-status").is_ok().then_some(()))
         })?;
+        if setup.board == Board::Rpi3 {
+            let serial = machine.serial.clone();
+            machine._cable = Some(Cable::hold(machine.qmp_socket(), serial, serial_start));
+        }
         Ok(machine)
     }
 
@@ -342,19 +349,7 @@ impl Machine {
 
     /// Sends one command without arguments to QEMU and waits for its answer.
     fn qmp(&self, command: &str) -> Result<(), QemuError> {
-        let talk = || -> io::Result<()> {
-            let mut stream = UnixStream::connect(self.qmp_socket())?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            let mut lines = BufReader::new(stream.try_clone()?);
-            let mut greeting = String::new();
-            lines.read_line(&mut greeting)?;
-            for word in ["qmp_capabilities", command] {
-                writeln!(stream, "{}", json!({ "execute": word }))?;
-                wait_for_return(&mut lines)?;
-            }
-            Ok(())
-        };
-        talk().map_err(QemuError::Control)
+        qmp(&self.qmp_socket(), &[json!({ "execute": command })]).map_err(QemuError::Control)
     }
 
     fn qmp_socket(&self) -> PathBuf {
@@ -443,7 +438,7 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
             more(&["-kernel", &text(&directory.join("u-boot.bin"))]);
             more(&["-dtb", &text(&directory.join("bcm2837-rpi-3-b.dtb"))]);
             more(&["-drive", &format!("if=sd,format=raw,file={card}")]);
-            more(&["-device", "usb-net,netdev=net,port=1"]);
+            more(&usb_cable::DEVICE);
             more(&["-serial", "null", "-serial", "chardev:console"]);
         }
     }
@@ -477,6 +472,21 @@ fn page_answers(port: u16) -> bool {
         Ok(&start == b"HTTP/1.1 200")
     };
     ask().unwrap_or(false)
+}
+
+/// Sends commands to QEMU, each once the one before has been answered.
+pub fn qmp(socket: &Path, commands: &[Value]) -> io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut greeting = String::new();
+    lines.read_line(&mut greeting)?;
+    let capabilities = json!({ "execute": "qmp_capabilities" });
+    for command in [&capabilities].into_iter().chain(commands) {
+        writeln!(stream, "{command}")?;
+        wait_for_return(&mut lines)?;
+    }
+    Ok(())
 }
 
 /// Reads QMP lines until the answer to the last command; events are passed over.
