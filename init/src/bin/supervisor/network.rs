@@ -30,12 +30,9 @@ pub fn loopback_up() {
 
 /// The daemons, in the order in which they start.
 pub fn daemons() -> Vec<Daemon> {
-    for folder in [
-        "/run/avahi-daemon",
-        "/run/chrony",
-        "/run/projectx/ntp",
-        "/run/cryptsetup",
-    ] {
+    // Not chrony's: it makes /run/chrony as it wants it, closed to others, and
+    // takes no commands in a folder that is open.
+    for folder in ["/run/avahi-daemon", "/run/projectx/ntp", "/run/cryptsetup"] {
         if let Err(error) = std::fs::create_dir_all(folder) {
             log::line(&format!("{folder}: not made: {error}"));
         }
