@@ -38,6 +38,9 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// The part of the boot test `home_network` that runs in a network of its own
+    #[command(hide = true)]
+    InHomeNetwork(scenarios::home_network::InsideArguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(which) => bench::run(&which),
+        Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,6 +44,16 @@ pub enum Board {
     Rpi3,
 }
 
+/// What the box's network leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// [`Ports`] of the host lead in; nothing leads out.
+    Ports,
+    /// The tap interface of this name, which is there already. What is behind
+    /// it must lead nowhere either.
+    Tap(&'static str),
+}
+
 /// What to start.
 #[derive(Debug)]
 pub struct Setup {
@@ -57,9 +67,11 @@ pub struct Setup {
     pub serial: PathBuf,
     /// The U-Boot of `virt`, see [`virt_u_boot`].
     pub virt_u_boot: PathBuf,
+    /// Where its network cable goes.
+    pub network: Network,
 }
 
-/// The ports on 127.0.0.1 that lead to the box.
+/// The ports on 127.0.0.1 that lead to the box, with [`Network::Ports`].
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// The page, port 80 of the box.
@@ -378,6 +390,15 @@ impl Drop for Machine {
 /// to `directory`.
 fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String>, QemuError> {
     let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    let network = match setup.network {
+        Network::Ports => format!(
+            "user,id=net,restrict=on,{},{},{}",
+            forward(ports.console, 80),
+            forward(ports.smtp, 25),
+            forward(ports.imaps, 993)
+        ),
+        Network::Tap(name) => format!("tap,id=net,ifname={name},script=no,downscript=no"),
+    };
     let text = |path: &Path| path.display().to_string();
     let mut words: Vec<String> = vec![
         "-display".into(),
@@ -389,12 +410,7 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
         "-chardev".into(),
         format!("file,id=console,path={},append=on", text(&setup.serial)),
         "-netdev".into(),
-        format!(
-            "user,id=net,restrict=on,{},{},{}",
-            forward(ports.console, 80),
-            forward(ports.smtp, 25),
-            forward(ports.imaps, 993)
-        ),
+        network,
     ];
     let card = text(&setup.card);
     let mut more = |list: &[&str]| words.extend(list.iter().map(|word| (*word).to_owned()));
@@ -417,6 +433,9 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
             // No boot from the network, so no boot program for it either.
             more(&["-device", "virtio-net-pci,netdev=net,romfile="]);
             more(&["-device", "i6300esb", "-action", "watchdog=reset"]);
+            // Debian's kernel has the driver of this machine's clock built in;
+            // a Pi has no clock that runs without power.
+            more(&["-rtc", "base=1970-01-01"]);
             more(&["-serial", "chardev:console"]);
             let port2 = text(&directory.join("port2"));
             more(&[
@@ -526,6 +545,7 @@ mod tests {
             memory: 1024,
             serial: "serial.log".into(),
             virt_u_boot: "u-boot.bin".into(),
+            network: Network::Ports,
         };
         let ports = Ports {
             console: 1,

@@ -8,12 +8,14 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Does what one request says and returns what it found.
 pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["ping"] => Ok(b"pong".to_vec()),
+        ["clock"] => clock(),
         ["read", path] => fs::read(inside(path)),
         ["write", path, text] => write(path, text),
         ["list", path] => list(path),
@@ -26,6 +28,14 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
             words.join(" ")
         ))),
     }
+}
+
+/// The box's clock in seconds since 1970.
+fn clock() -> io::Result<Vec<u8>> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(io::Error::other)?;
+    Ok(now.as_secs().to_string().into_bytes())
 }
 
 /// The box's path as the agent reaches it.

@@ -33,10 +33,12 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 6] = [
+pub const BOOTING: [(&str, &str); 8] = [
     ("qemu-system-arm", "plays the board"),
     ("chromium", "plays the phone"),
     ("chromium-driver", "touches and types on it"),
+    ("iproute2", "lays the cable between box and router"),
+    ("dnsmasq-base", "plays the home's router"),
     (
         "dosfstools",
         "mkfs.vfat makes the card's file system, fsck.vfat judges it",

@@ -4,6 +4,7 @@
 //! the card; a passed one leaves nothing.
 
 mod first_boot_virt;
+pub mod home_network;
 mod phone_page;
 mod pid1_transcript;
 mod plain_card;
@@ -13,7 +14,7 @@ mod transcript;
 
 use crate::agent::append_to_initrd;
 use crate::card_image;
-use crate::qemu::{self, Board, Machine, Setup};
+use crate::qemu::{self, Board, Machine, Network, Setup};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
@@ -57,6 +58,11 @@ pub const ALL: &[Scenario] = &[
         name: "slots_fall_back",
         about: "an empty slot on trial is given up after three tries, a working one is kept",
         run: slots_fall_back::run,
+    },
+    Scenario {
+        name: "home_network",
+        about: "addresses, projectx.local and the time from a router of a home",
+        run: home_network::run,
     },
     Scenario {
         name: "rpi3_reaches_the_page",
@@ -137,6 +143,7 @@ impl Lab {
             memory: 1024,
             serial: folder.join("serial.log"),
             virt_u_boot: self.virt_u_boot.clone(),
+            network: Network::Ports,
         })?)
     }
 }

@@ -1,0 +1,151 @@
+//! The router of a home, of a kind that many have: addresses and the names of
+//! servers by DHCP, a prefix for IPv6, and DNS. It leads nowhere.
+
+use crate::tool::tool;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The router's end of the box's cable.
+pub(super) const INTERFACE: &str = "home";
+/// The router, its DNS, and the time server that DHCP names.
+pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+/// What DNS answers for the public time servers; only who asks DNS finds it.
+pub(super) const PUBLIC_TIME: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+/// The router by IPv6, from the prefix for documents (RFC 3849).
+pub(super) const ADDRESS_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 1);
+
+/// A running router.
+#[derive(Debug)]
+pub(super) struct Router {
+    dnsmasq: Child,
+    leases: PathBuf,
+}
+
+/// An address that was given to a device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) hardware: String,
+    pub(super) address: Ipv4Addr,
+    pub(super) name: String,
+    /// By which the device asks for the same address again.
+    pub(super) client: String,
+}
+
+/// Lays the cable. The process must be in a network namespace of its own.
+pub(super) fn lay_cable() -> Result<()> {
+    let routes = ["-4", "-6"].map(|family| ip(&[family, "route", "show", "table", "all"]));
+    for found in routes {
+        let found = found?;
+        if !found.trim().is_empty() {
+            bail!("this is not a network of its own, it has routes:\n{found}");
+        }
+    }
+    ip(&["link", "set", "lo", "up"])?;
+    ip(&["tuntap", "add", "dev", INTERFACE, "mode", "tap"])?;
+    for address in [ADDRESS, PUBLIC_TIME] {
+        ip(&["addr", "add", &format!("{address}/24"), "dev", INTERFACE])?;
+    }
+    let address = format!("{ADDRESS_6}/64");
+    ip(&["addr", "add", &address, "dev", INTERFACE, "nodad"])?;
+    ip(&["link", "set", INTERFACE, "up"])?;
+    Ok(())
+}
+
+fn ip(words: &[&str]) -> Result<String> {
+    let said = tool("ip", "iproute2").args(words).output()?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+impl Router {
+    /// Switches it on; `folder` takes its list of leases and its log.
+    pub(super) fn start(folder: &Path) -> Result<Self> {
+        let leases = folder.join("leases");
+        let log = fs::File::create(folder.join("router.log"))?;
+        let dnsmasq = Command::new("dnsmasq")
+            .args([
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+            ])
+            // Root of this namespace may have no other user.
+            .args([
+                "--user=root",
+                "--group=root",
+                "--log-facility=-",
+                "--log-dhcp",
+            ])
+            .args(["--no-hosts", "--no-resolv", "--log-queries"])
+            .arg(format!("--address=/pool.ntp.org/{PUBLIC_TIME}"))
+            .arg(format!("--interface={INTERFACE}"))
+            .arg("--bind-interfaces")
+            .arg("--dhcp-authoritative")
+            .arg("--dhcp-range=192.168.77.100,192.168.77.199,1h")
+            .arg(format!("--dhcp-leasefile={}", leases.display()))
+            .arg(format!("--dhcp-option=option:dns-server,{ADDRESS}"))
+            .arg(format!("--dhcp-option=option:ntp-server,{ADDRESS}"))
+            .arg("--enable-ra")
+            .arg(format!(
+                "--dhcp-range=::,constructor:{INTERFACE},ra-only,1h"
+            ))
+            .arg(format!("--dhcp-option=option6:dns-server,[{ADDRESS_6}]"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("starting dnsmasq (package dnsmasq-base)")?;
+        Ok(Self { dnsmasq, leases })
+    }
+
+    /// The addresses given so far.
+    pub(super) fn leases(&self) -> Vec<Lease> {
+        parse_leases(&fs::read_to_string(&self.leases).unwrap_or_default())
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.dnsmasq.kill();
+        let _ = self.dnsmasq.wait();
+    }
+}
+
+/// dnsmasq's own list: expiry, hardware address, address, name, client.
+fn parse_leases(text: &str) -> Vec<Lease> {
+    text.lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [_, hardware, address, name, client] = words[..] else {
+                return None;
+            };
+            let IpAddr::V4(address) = address.parse().ok()? else {
+                return None;
+            };
+            Some(Lease {
+                hardware: hardware.to_owned(),
+                address,
+                name: name.to_owned(),
+                client: client.to_owned(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_read_and_what_concerns_ipv6_passed_over() {
+        let text = "1795500000 52:54:00:12:34:56 192.168.77.150 projectx 01:52:54:00:12:34:56\n\
+                    duid 00:01:00:01\n\
+                    1795500000 1234 2001:db8:77::5 * 00:01\n";
+        let leases = parse_leases(text);
+        assert_eq!(leases.len(), 1);
+        assert_eq!(leases[0].address, Ipv4Addr::new(192, 168, 77, 150));
+        assert_eq!(leases[0].name, "projectx");
+    }
+}
