@@ -3,6 +3,7 @@
 //! The agent lies in a second cpio archive behind the one that ships; the
 //! kernel unpacks both (kernel documentation, "initramfs buffer format").
 
+use crate::image::{self, Tree};
 use crate::qemu::{Machine, QemuError};
 use agent::AnswerError;
 use std::io::{self, BufRead, BufReader, Write};
@@ -31,35 +32,19 @@ pub enum AgentError {
     },
 }
 
-/// The box's initramfs with the agent behind it.
-pub fn append_to_initrd(initrd: &[u8], program: &[u8]) -> Vec<u8> {
+/// The box's initramfs with the agent behind it, and below `/test` what the
+/// test brings along for the agent's request `run`.
+pub fn append_to_initrd(initrd: &[u8], program: &[u8], brought: &Tree) -> anyhow::Result<Vec<u8>> {
+    let mut tree = Tree::default();
+    tree.put_program("agent", program.to_vec());
+    for (path, node) in brought.iter() {
+        tree.put(&format!("test/{path}"), node.clone());
+    }
     let mut whole = initrd.to_vec();
     // The kernel looks for a further archive on a four-byte border, past zeros.
-    pad(&mut whole);
-    cpio_entry(&mut whole, "agent", 0o100_755, program);
-    cpio_entry(&mut whole, "TRAILER!!!", 0, &[]);
-    whole
-}
-
-/// One file of a cpio archive of the kind "newc", owned by root.
-fn cpio_entry(archive: &mut Vec<u8>, name: &str, mode: u32, contents: &[u8]) {
-    let size = u32::try_from(contents.len()).unwrap_or(u32::MAX);
-    let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
-    let inode = u32::from(mode != 0) * 0x7fff_0001;
-    let fields = [inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
-    archive.extend_from_slice(b"070701");
-    for field in fields {
-        archive.extend_from_slice(format!("{field:08X}").as_bytes());
-    }
-    archive.extend_from_slice(name.as_bytes());
-    archive.push(0);
-    pad(archive);
-    archive.extend_from_slice(contents);
-    pad(archive);
-}
-
-fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    whole.resize(whole.len().next_multiple_of(4), 0);
+    image::write_newc(&tree, &mut whole)?;
+    Ok(whole)
 }
 
 /// A line to the agent in a running box.
@@ -110,7 +95,9 @@ mod tests {
     #[test]
     fn cpio_reads_the_appended_archive_back() {
         let directory = tempfile::tempdir().unwrap();
-        let whole = append_to_initrd(b"12345", b"program text");
+        let mut brought = Tree::default();
+        brought.put_file("etc/hostapd.conf", "ssid=x");
+        let whole = append_to_initrd(b"12345", b"program text", &brought).unwrap();
         assert_eq!(&whole[..8], b"12345\0\0\0");
         let archive = directory.path().join("archive");
         std::fs::write(&archive, &whole[8..]).unwrap();
@@ -120,10 +107,14 @@ mod tests {
             .output()
             .unwrap();
         let listed = String::from_utf8(listed).unwrap();
-        assert!(listed.starts_with("-rwxr-xr-x"), "{listed}");
+        let lines: Vec<&str> = listed.lines().collect();
+        assert_eq!(lines.len(), 4, "{listed}");
         assert!(
-            listed.contains(" 12 ") && listed.trim_end().ends_with(" agent"),
+            lines[0].starts_with("-rwxr-xr-x")
+                && lines[0].contains(" 12 ")
+                && lines[0].ends_with(" agent"),
             "{listed}"
         );
+        assert!(lines[3].ends_with(" test/etc/hostapd.conf"), "{listed}");
     }
 }

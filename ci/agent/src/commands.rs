@@ -1,6 +1,6 @@
 //! What a boot test can ask for. Paths are the box's, as its PID 1 sees them.
 
-use crate::PROC;
+use crate::{BROUGHT, PROC};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -22,7 +22,8 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
         ["kill", signal, name] => kill_by_name(signal, name),
         ["freeze-pid1"] => freeze_pid1(),
-        ["exec", argv @ ..] if !argv.is_empty() => exec(argv),
+        ["exec", argv @ ..] if !argv.is_empty() => exec(&format!("{PROC}/1/root"), argv),
+        ["run", argv @ ..] if !argv.is_empty() => exec(BROUGHT, argv),
         _ => Err(io::Error::other(format!(
             "no such request: {}",
             words.join(" ")
@@ -118,12 +119,13 @@ fn freeze_pid1() -> io::Result<Vec<u8>> {
     Ok(Vec::new())
 }
 
-/// Runs a program of the box, in its root. Status line first, output after.
-fn exec(argv: &[&str]) -> io::Result<Vec<u8>> {
+/// Runs a program with `root` as its root: the box's, or that of the programs
+/// which the test brought along. Status line first, output after.
+fn exec(root: &str, argv: &[&str]) -> io::Result<Vec<u8>> {
     let output = Command::new(format!("{PROC}/self/exe"))
         // Not the default: /dev/null is in the box's root, not in the agent's.
         .stdin(Stdio::inherit())
-        .args(["exec", &format!("{PROC}/1/root")])
+        .args(["exec", root])
         .args(argv)
         .output()?;
     let mut answer = format!("{}\n", output.status).into_bytes();

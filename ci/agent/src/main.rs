@@ -5,7 +5,8 @@
 //! The box under test is the box that ships: the agent only lies beside it in
 //! the initramfs of a test card. It keeps a mount namespace of its own and
 //! reaches the box's files through `/proc/1/root`, so it holds no mount busy
-//! when the box shuts down. It is no part of any image.
+//! when the box shuts down. Programs that a test needs in the box besides lie
+//! in `/test` of the same archive. None of it is part of any image.
 //!
 //! Limits: QEMU `virt` only (the second port is a PCI 16550, whose driver is
 //! built into Debian's kernel); one request at a time; whole files in memory.
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 /// The node that the agent makes for its serial port: a 16550, first of its kind.
 const PORT: &str = "/agent-port";
-/// Where the agent mounts its own `/proc`.
-pub(crate) const PROC: &str = "/agent-proc";
+/// The root of the programs that a test brought along.
+pub(crate) const BROUGHT: &str = "/test";
+/// Where the agent mounts its own `/proc`: where they look for one.
+pub(crate) const PROC: &str = "/test/proc";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();

@@ -69,7 +69,7 @@ pub fn make(
 
 /// Writes a tree as a newc archive. Numbers, times and owners are the same on
 /// every host.
-fn write_newc(tree: &Tree, out: &mut impl Write) -> Result<()> {
+pub fn write_newc(tree: &Tree, out: &mut impl Write) -> Result<()> {
     const FOLDER: u32 = 0o040_000;
     const FILE: u32 = 0o100_000;
     const LINK: u32 = 0o120_000;

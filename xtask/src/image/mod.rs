@@ -25,6 +25,9 @@ mod tree;
 mod yaml;
 mod zip;
 
+pub use initramfs::write_newc;
+pub use tree::Tree;
+
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::path::PathBuf;

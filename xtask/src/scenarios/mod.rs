@@ -14,6 +14,7 @@ mod transcript;
 
 use crate::agent::append_to_initrd;
 use crate::card_image;
+use crate::image::Tree;
 use crate::qemu::{self, Board, Machine, Network, Setup};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
@@ -114,19 +115,30 @@ impl Lab {
 
     /// The same for `virt`, with the test agent beside the box's own programs.
     fn card_with_agent(&self, folder: &Path, args: &str) -> Result<PathBuf> {
+        self.card_with_agent_and(folder, args, &Tree::default(), &[])
+    }
+
+    /// The same with what the test brings along for the agent to run, and with
+    /// more files on the card.
+    fn card_with_agent_and(
+        &self,
+        folder: &Path,
+        args: &str,
+        brought: &Tree,
+        files: &[(&str, &[u8])],
+    ) -> Result<PathBuf> {
         let mut archive = zip::ZipArchive::new(File::open(&self.zip)?)?;
         let mut initrd = Vec::new();
         archive
             .by_name("a/initrd")
             .context("a/initrd in the ZIP")?
             .read_to_end(&mut initrd)?;
-        let initrd = append_to_initrd(&initrd, &self.agent);
+        let initrd = append_to_initrd(&initrd, &self.agent, brought)?;
         // Without address randomisation QEMU's system calls are ten times cheaper.
         let debug_env = format!("args=rdinit=/agent nokaslr {args}\n");
-        self.card_with(
-            folder,
-            &[("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())],
-        )
+        let agents: [(&str, &[u8]); 2] =
+            [("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())];
+        self.card_with(folder, &[&agents, files].concat())
     }
 
     fn card_with(&self, folder: &Path, extra: &[(&str, &[u8])]) -> Result<PathBuf> {
