@@ -6,6 +6,7 @@
 use crate::image::{self, Tree};
 use crate::qemu::{Machine, QemuError};
 use agent::AnswerError;
+use anyhow::ensure;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -78,6 +79,19 @@ impl Agent {
         self.answers.read_line(&mut line)?;
         let request = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
         agent::parse_answer(&line).map_err(|source| AgentError::Answer { request, source })
+    }
+
+    /// Runs a program of the box (`exec`) or one that the test brought along
+    /// (`run`) to its end, and returns what it printed. Failure is an error.
+    pub fn run(&mut self, request: &str, argv: &[&str]) -> anyhow::Result<String> {
+        let answer = self.ask_text(&[&[request], argv].concat())?;
+        let (status, said) = answer.split_once('\n').unwrap_or((&answer, ""));
+        ensure!(
+            status == "exit status: 0",
+            "{} in the box: {status}: {said}",
+            argv.join(" ")
+        );
+        Ok(said.to_owned())
     }
 
     /// The same, as text without the white space at its end.

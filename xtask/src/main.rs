@@ -1,6 +1,7 @@
 //! The builder: everything that is done to this repository starts here.
 //! `main` only dispatches; one module holds one command or one concept.
 
+mod access_point;
 mod agent;
 mod bench;
 mod boot;

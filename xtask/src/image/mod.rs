@@ -26,10 +26,12 @@ mod yaml;
 mod zip;
 
 pub use initramfs::write_newc;
-pub use tree::Tree;
+pub use tree::{Node, Tree};
 
 use crate::workspace;
 use anyhow::{Context, Result};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 /// What `cargo xtask image` takes.
@@ -109,6 +111,23 @@ pub fn compile(package: &str) -> Result<PathBuf> {
     let steps = step::Steps::new(&workspace::cache())?;
     let toolchain = toolchain::find(&steps, false)?;
     programs::compile(&steps, &toolchain, &[package])
+}
+
+/// Programs of Debian for the box, with the libraries that they need. Boot
+/// tests bring some along; no image holds them. `name` is for the cache.
+pub fn debian_programs(name: &str, packages: &[&str], keep: &[&str]) -> Result<Tree> {
+    let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let steps = step::Steps::new(&workspace::cache())?;
+    let wanted = root::Packages {
+        suite: "trixie".into(),
+        components: vec!["main".into()],
+        with_dependencies: words(packages),
+        alone: Vec::new(),
+    };
+    let tar = rootfs::extract(&steps, name, &wanted, None)?;
+    let file = File::open(&tar).with_context(|| format!("{}: cannot be read", tar.display()))?;
+    let debian = Tree::from_tar(BufReader::new(file), |_| true)?;
+    system::choose(name, &words(keep), &[], &debian)
 }
 
 /// Makes sure that the host packages for making a card and starting a box are there.

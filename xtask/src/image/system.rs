@@ -72,7 +72,7 @@ pub fn make(
         fs::create_dir_all(new)?;
         let debian = Tree::from_tar(BufReader::new(File::open(host_tar)?), |_| true)?;
         let origins = Origins::read(host_tar)?;
-        let mut tree = choose(root, &debian)?;
+        let mut tree = choose("rootfs/host.yaml", &root.keep, &root.exclude, &debian)?;
         fs::write(
             new.join("system.txt"),
             packages_of(&tree, &origins, &debian, kernel)?,
@@ -100,11 +100,12 @@ pub fn make(
     Ok(system)
 }
 
-/// The kept files, and every library that a kept program needs.
-fn choose(root: &Root, debian: &Tree) -> Result<Tree> {
+/// The files that `keep` names and `exclude` does not, and every library that
+/// a kept program needs. `list` says in errors where the patterns stand.
+pub fn choose(list: &str, keep: &[String], exclude: &[String], debian: &Tree) -> Result<Tree> {
     let mut tree = Tree::default();
     let mut todo = Vec::new();
-    for pattern in &root.keep {
+    for pattern in keep {
         let before = todo.len();
         todo.extend(
             debian
@@ -112,15 +113,12 @@ fn choose(root: &Root, debian: &Tree) -> Result<Tree> {
                 .map(|(path, _)| path.to_owned())
                 .filter(|path| {
                     glob::matches(pattern, path)
-                        && !root
-                            .exclude
-                            .iter()
-                            .any(|exclude| glob::matches(exclude, path))
+                        && !exclude.iter().any(|exclude| glob::matches(exclude, path))
                 }),
         );
         if todo.len() == before {
             bail!(
-                "rootfs/host.yaml: keep: nothing in the packages matches \"{pattern}\"; correct or remove it"
+                "{list}: keep: nothing in the packages matches \"{pattern}\"; correct or remove it"
             );
         }
     }
@@ -136,7 +134,7 @@ fn choose(root: &Root, debian: &Tree) -> Result<Tree> {
             Node::File(_, content) => {
                 for name in elf::needs(content).unwrap_or_default() {
                     todo.push(find_library(debian, &name).with_context(|| {
-                        format!("/{path}: needs {name}, which no package in rootfs/host.yaml has")
+                        format!("/{path}: needs {name}, which no package in {list} has")
                     })?);
                 }
             }

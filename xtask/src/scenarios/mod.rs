@@ -11,6 +11,7 @@ mod plain_card;
 mod rpi3_reaches_the_page;
 mod slots_fall_back;
 mod transcript;
+mod wifi_joins;
 
 use crate::agent::append_to_initrd;
 use crate::card_image;
@@ -64,6 +65,11 @@ pub const ALL: &[Scenario] = &[
         name: "home_network",
         about: "addresses, projectx.local and the time from a router of a home",
         run: home_network::run,
+    },
+    Scenario {
+        name: "wifi_joins",
+        about: "the network of wifi.txt: joined, left when its password changes, joined again",
+        run: wifi_joins::run,
     },
     Scenario {
         name: "rpi3_reaches_the_page",
