@@ -136,7 +136,9 @@ pub fn parse(file: &[u8]) -> (WifiTxt, Vec<Problem>) {
 /// Source: wpa_supplicant.conf(5) and the commented example in its source.
 #[must_use]
 pub fn wpa_supplicant_conf(wifi: &WifiTxt) -> String {
-    let mut lines = vec!["ctrl_interface=/run/wpa_supplicant".to_owned()];
+    // No control socket: nothing on the box would speak to it. And no second
+    // way in by radio: Wi-Fi Direct is compiled in and on by default.
+    let mut lines = vec!["p2p_disabled=1".to_owned()];
     lines.extend(wifi.country.map(|c| format!("country={c}")));
     for (index, network) in wifi.networks.iter().enumerate() {
         // Unquoted means hexadecimal, so no name can end the string early.
@@ -371,7 +373,7 @@ mod tests {
         assert_eq!(wifi.setup_code.as_ref().unwrap().reveal(), "1234-5678");
         assert_eq!(
             wpa_supplicant_conf(&wifi),
-            "ctrl_interface=/run/wpa_supplicant\ncountry=DE\n\
+            "p2p_disabled=1\ncountry=DE\n\
              network={\n\tssid=4bc3bc636865\n\tkey_mgmt=WPA-PSK\n\tpsk=\"a\"b#c d\\e\"\n\tpriority=2\n}\n\
              network={\n\tssid=436166c3a9\n\tscan_ssid=1\n\tkey_mgmt=NONE\n\tpriority=1\n}\n"
         );

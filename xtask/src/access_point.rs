@@ -63,6 +63,11 @@ impl<'a> AccessPoint<'a> {
         self.0.run("run", &[IW, "reg", "get"])
     }
 
+    /// What the box uses its radio as (`iw dev`).
+    pub fn interfaces_of_the_box(&mut self) -> Result<String> {
+        self.0.run("run", &[IW, "dev"])
+    }
+
     /// The kernel's messages, and those of the box's daemons among them.
     pub fn kernel_log(&mut self) -> Result<String> {
         self.0.run("run", &[BUSYBOX, "dmesg"])

@@ -59,6 +59,11 @@ fn by_radio(machine: &mut Machine, point: &mut AccessPoint) -> Result<()> {
         rules.contains("country DE:"),
         "the country of wifi.txt is DE, the rules are: {rules}"
     );
+    let interfaces = point.interfaces_of_the_box()?;
+    ensure!(
+        interfaces.contains("type managed") && !interfaces.contains("P2P"),
+        "the box's radio shall have one use: {interfaces}"
+    );
 
     point.network(NETWORK, OTHER_PASSWORD)?;
     stays_outside(machine, point).context("another password than in wifi.txt")?;
