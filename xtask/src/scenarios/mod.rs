@@ -3,6 +3,7 @@
 //! A failed test leaves its folder `target/test/NAME` with the serial log and
 //! the card; a passed one leaves nothing.
 
+mod damaged_system;
 mod first_boot_virt;
 pub mod home_network;
 mod phone_page;
@@ -55,6 +56,11 @@ pub const ALL: &[Scenario] = &[
         name: "pid1_transcript",
         about: "boot and shutdown order; supervisor killed and stopped, PID 1 stopped",
         run: pid1_transcript::run,
+    },
+    Scenario {
+        name: "damaged_system",
+        about: "one changed bit in the system image: verity refuses it, the box restarts",
+        run: damaged_system::run,
     },
     Scenario {
         name: "slots_fall_back",
