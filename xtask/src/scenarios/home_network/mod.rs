@@ -92,6 +92,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
     let (status, _) = get(lease.address.into(), "example.org")?;
     ensure!(status == 421, "a foreign name got {status} instead of 421");
     resolvers_are_known(&mut machine, &mut agent)?;
+    clocks_are_known(&mut machine, &mut agent)?;
     let waited = clock_has_the_networks_time(&mut machine, &mut agent)?;
     asked(&mut machine, &named_by_dns)?;
     eprintln!(
@@ -174,6 +175,18 @@ fn resolvers_are_known(machine: &mut Machine, agent: &mut Agent) -> Result<()> {
         for resolver in [IpAddr::from(router::ADDRESS), router::ADDRESS_6.into()] {
             let line = format!("nameserver {resolver}");
             ensure!(text.lines().any(|l| l == line), "resolv.conf has:\n{text}");
+        }
+        Ok(())
+    })
+}
+
+/// The one named by DHCP and the one named by DHCPv6.
+fn clocks_are_known(machine: &mut Machine, agent: &mut Agent) -> Result<()> {
+    eventually(machine, "both time servers of the router", || {
+        let text = agent.ask_text(&["read", "/run/projectx/ntp/network.sources"])?;
+        for server in [IpAddr::from(router::ADDRESS), router::ADDRESS_6.into()] {
+            let line = format!("server {server} iburst");
+            ensure!(text.lines().any(|l| l == line), "chrony is told:\n{text}");
         }
         Ok(())
     })

@@ -1,5 +1,6 @@
 //! The router of a home, of a kind that many have: addresses and the names of
-//! servers by DHCP, a prefix for IPv6, and DNS. It leads nowhere.
+//! servers by DHCP, a prefix for IPv6, servers by DHCPv6 too, and DNS. It leads
+//! nowhere.
 
 use crate::tool::tool;
 use anyhow::{Context, Result, bail};
@@ -7,6 +8,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The router's end of the box's cable.
 pub(super) const INTERFACE: &str = "home";
@@ -64,19 +66,9 @@ impl Router {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         let leases = folder.join("leases");
         let log = fs::File::create(folder.join("router.log"))?;
-        let dnsmasq = Command::new("dnsmasq")
-            .args([
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ])
-            // Root of this namespace may have no other user.
-            .args([
-                "--user=root",
-                "--group=root",
-                "--log-facility=-",
-                "--log-dhcp",
-            ])
+        let mut dnsmasq = Command::new("dnsmasq")
+            // Changes no user: root of this namespace may have no other.
+            .args(["--no-daemon", "--conf-file=/dev/null", "--log-dhcp"])
             .args(["--no-hosts", "--no-resolv", "--log-queries"])
             .arg(format!("--address=/pool.ntp.org/{PUBLIC_TIME}"))
             .arg(format!("--interface={INTERFACE}"))
@@ -88,14 +80,21 @@ impl Router {
             .arg(format!("--dhcp-option=option:ntp-server,{ADDRESS}"))
             .arg("--enable-ra")
             .arg(format!(
-                "--dhcp-range=::,constructor:{INTERFACE},ra-only,1h"
+                "--dhcp-range=::,constructor:{INTERFACE},ra-stateless,1h"
             ))
             .arg(format!("--dhcp-option=option6:dns-server,[{ADDRESS_6}]"))
+            .arg(format!("--dhcp-option=option6:sntp-server,[{ADDRESS_6}]"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .context("starting dnsmasq (package dnsmasq-base)")?;
+        // What it does not like it says at once.
+        std::thread::sleep(Duration::from_millis(500));
+        if let Some(status) = dnsmasq.try_wait()? {
+            let said = fs::read_to_string(folder.join("router.log"))?;
+            bail!("dnsmasq ended ({status}):\n{said}");
+        }
         Ok(Self { dnsmasq, leases })
     }
 
