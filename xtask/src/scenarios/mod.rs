@@ -3,6 +3,7 @@
 //! A failed test leaves its folder `target/test/NAME` with the serial log and
 //! the card; a passed one leaves nothing.
 
+mod cut_while_claiming;
 mod damaged_system;
 mod first_boot_virt;
 pub mod home_network;
@@ -51,6 +52,11 @@ pub const ALL: &[Scenario] = &[
         name: "phone_page",
         about: "a phone's browser sets the passphrase, restarts the box, unlocks it",
         run: phone_page::run,
+    },
+    Scenario {
+        name: "cut_while_claiming",
+        about: "the power goes while the disk is made: the box can be claimed again",
+        run: cut_while_claiming::run,
     },
     Scenario {
         name: "pid1_transcript",

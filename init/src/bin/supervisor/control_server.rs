@@ -79,14 +79,14 @@ impl Office {
 
     fn status(&self) -> Status {
         use control::Disk::{Locked, Missing, Open, Unclaimed};
-        let disk = if !self.disk.exists() {
-            Missing
-        } else if self.disk.is_open() {
+        let disk = if self.disk.is_open() {
             Open
-        } else if self.disk.is_claimed() {
-            Locked
         } else {
-            Unclaimed
+            match self.disk.is_claimed() {
+                Ok(true) => Locked,
+                Ok(false) => Unclaimed,
+                Err(_) => Missing,
+            }
         };
         Status {
             disk,
@@ -98,8 +98,13 @@ impl Office {
     }
 
     fn claim(&self, passphrase: &Secret, setup_code: Option<Secret>) -> Reply {
-        if self.disk.is_claimed() || !self.disk.exists() {
-            return refused(Refusal::WrongState, "This box already has a passphrase.", 0);
+        match self.disk.is_claimed() {
+            Ok(false) => {}
+            Ok(true) => {
+                let words = "This box already has a passphrase.";
+                return refused(Refusal::WrongState, words, 0);
+            }
+            Err(error) => return unreadable(&error),
         }
         if !self.window_is_open() {
             let words = "This box was switched on more than 15 minutes ago. Unplug it, plug it \
@@ -133,8 +138,13 @@ impl Office {
         if self.disk.is_open() {
             return Reply::Done;
         }
-        if !self.disk.is_claimed() {
-            return refused(Refusal::WrongState, "This box has no passphrase yet.", 0);
+        match self.disk.is_claimed() {
+            Ok(true) => {}
+            Ok(false) => {
+                let words = "This box has no passphrase yet.";
+                return refused(Refusal::WrongState, words, 0);
+            }
+            Err(error) => return unreadable(&error),
         }
         if let Some(reply) = self.too_soon() {
             return reply;
@@ -198,6 +208,15 @@ impl Office {
 /// cannot tell the time since power-on is closed.
 fn may_be_claimed(has_setup_code: bool, uptime: Option<u64>) -> bool {
     has_setup_code || uptime.is_some_and(|seconds| seconds < CLAIM_WINDOW)
+}
+
+fn unreadable(error: &std::io::Error) -> Reply {
+    log::line(&format!("disk: cannot be read: {error}"));
+    let words = format!(
+        "The card's second partition cannot be read ({error}). Switch the box off, check that \
+         the card sits well, and try again."
+    );
+    refused(Refusal::Failed, &words, 0)
 }
 
 fn refused(refusal: Refusal, words: &str, retry_after: u64) -> Reply {

@@ -3,13 +3,15 @@
 //! reaches it over its standard input only.
 //!
 //! A disk in the making carries the label [`IN_THE_MAKING`]. It gets its final
-//! label after the file system stands, so a power cut in between leaves a disk
-//! that is known to hold nothing and is made anew inside, never a disk that
-//! opens and cannot be mounted.
+//! label when its file system stands, and is mounted only then. So a power cut
+//! in between, however long Argon2id takes, leaves a disk that holds nothing and
+//! may be claimed again; and nothing that may hold data is ever made anew.
 
 use control::Secret;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -17,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 const IN_THE_MAKING: &str = "projectx-new";
 /// Label of a disk that may hold the owner's data.
 const FINISHED: &str = "projectx-data";
+const CRYPTSETUP: &str = "/usr/sbin/cryptsetup";
 const MAPPER: &str = "/dev/mapper/data";
 const MAPPER_NAME: &str = "data";
 /// Where the opened disk is mounted.
@@ -91,17 +94,16 @@ impl Disk {
         Self { device }
     }
 
-    /// Whether there is one.
-    pub fn exists(&self) -> bool {
-        self.device.is_some()
-    }
-
-    /// Whether somebody has set a passphrase. A damaged first header does not
-    /// make it look new: `cryptsetup` also knows the second one.
-    pub fn is_claimed(&self) -> bool {
-        self.device
-            .as_ref()
-            .is_some_and(|device| run("/usr/sbin/cryptsetup", &["isLuks", device], None).is_ok())
+    /// Whether it may hold somebody's data: any LUKS header, the first or a
+    /// second one, without the label of a disk in the making.
+    ///
+    /// # Errors
+    /// When the device can't be read: it must then not be taken for a new one.
+    pub fn is_claimed(&self) -> io::Result<bool> {
+        match &self.device {
+            Some(device) => holds_a_finished_header(&File::open(device)?),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Whether it is open and mounted, also when an earlier supervisor did it.
@@ -118,8 +120,12 @@ impl Disk {
         let device = self.device.as_deref().ok_or(DiskError::Missing)?;
         let mut arguments = FORMAT.to_vec();
         arguments.push(device);
-        run("/usr/sbin/cryptsetup", &arguments, Some(passphrase))?;
-        self.open(passphrase)
+        close_mapper();
+        run(CRYPTSETUP, &arguments, Some(passphrase))?;
+        self.open_mapper(device, passphrase)?;
+        make_file_system(device)
+            .and_then(|()| mount_data())
+            .inspect_err(|_| close_mapper())
     }
 
     /// Opens and mounts it.
@@ -128,16 +134,8 @@ impl Disk {
         if self.is_open() {
             return Ok(());
         }
-        if !Path::new(MAPPER).exists() {
-            run(
-                "/usr/sbin/cryptsetup",
-                &["open", "--tries=1", "--key-file=-", device, MAPPER_NAME],
-                Some(passphrase),
-            )?;
-        }
-        self.make_file_system_if_new(device)
-            .and_then(|()| self.mount())
-            .inspect_err(|_| close_mapper())
+        self.open_mapper(device, passphrase)?;
+        mount_data().inspect_err(|_| close_mapper())
     }
 
     /// Unmounts and closes it; the key leaves the kernel.
@@ -149,47 +147,57 @@ impl Disk {
         close_mapper();
     }
 
-    fn make_file_system_if_new(&self, device: &str) -> Result<(), DiskError> {
-        let dump = run("/usr/sbin/cryptsetup", &["luksDump", device], None)?;
-        let text = String::from_utf8_lossy(&dump.stdout);
-        let label = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Label:"))
-            .unwrap_or("")
-            .trim();
-        if label != IN_THE_MAKING {
-            return Ok(());
-        }
-        run(
-            "/usr/sbin/mke2fs",
-            &["-q", "-F", "-t", "ext4", "-m", "1", "-L", "data", MAPPER],
-            None,
-        )?;
-        nix::unistd::sync();
-        run(
-            "/usr/sbin/cryptsetup",
-            &["config", "--label", FINISHED, device],
-            None,
-        )?;
-        Ok(())
-    }
-
-    fn mount(&self) -> Result<(), DiskError> {
-        let flags =
-            MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
-        mount(
-            Some(MAPPER),
-            MOUNT_POINT,
-            Some("ext4"),
-            flags,
-            Some("errors=remount-ro"),
-        )
-        .map_err(DiskError::Mount)
+    fn open_mapper(&self, device: &str, passphrase: &Secret) -> Result<(), DiskError> {
+        // A mapping that is left without a mount proves no passphrase.
+        close_mapper();
+        let open = ["open", "--tries=1", "--key-file=-", device, MAPPER_NAME];
+        run(CRYPTSETUP, &open, Some(passphrase)).map(drop)
     }
 }
 
+/// Where LUKS2 may keep its headers: the first, and the second for each
+/// metadata size that it allows (LUKS2 On-Disk Format Specification, 2.1).
+const HEADERS: [u64; 10] = [
+    0, 0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000,
+];
+
+fn holds_a_finished_header(device: &File) -> io::Result<bool> {
+    for offset in HEADERS {
+        let mut start = [0; 72];
+        device.read_exact_at(&mut start, offset)?;
+        let magic: &[u8] = if offset == 0 {
+            b"LUKS\xba\xbe"
+        } else {
+            b"SKUL\xba\xbe"
+        };
+        let label = start[24..]
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
+        if start.starts_with(magic) && label != IN_THE_MAKING.as_bytes() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn make_file_system(device: &str) -> Result<(), DiskError> {
+    let ext4 = ["-q", "-F", "-t", "ext4", "-m", "1", "-L", "data", MAPPER];
+    run("/usr/sbin/mke2fs", &ext4, None)?;
+    nix::unistd::sync();
+    run(CRYPTSETUP, &["config", "--label", FINISHED, device], None).map(drop)
+}
+
+fn mount_data() -> Result<(), DiskError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
+    let options = Some("errors=remount-ro");
+    mount(Some(MAPPER), MOUNT_POINT, Some("ext4"), flags, options).map_err(DiskError::Mount)
+}
+
 fn close_mapper() {
-    run("/usr/sbin/cryptsetup", &["close", MAPPER_NAME], None).ok();
+    if Path::new(MAPPER).exists() {
+        run(CRYPTSETUP, &["close", MAPPER_NAME], None).ok();
+    }
 }
 
 /// Runs a tool to its end, with `input` on its standard input, no environment
@@ -234,4 +242,59 @@ fn run(
         status: output.status.to_string(),
         words: words.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with headers of these labels at these offsets.
+    fn disk(headers: &[(u64, &[u8], &str)]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(16 << 20).unwrap();
+        for (offset, magic, label) in headers {
+            file.write_all_at(magic, *offset).unwrap();
+            file.write_all_at(label.as_bytes(), offset + 24).unwrap();
+        }
+        file
+    }
+
+    const FIRST: &[u8] = b"LUKS\xba\xbe";
+    const SECOND: &[u8] = b"SKUL\xba\xbe";
+
+    #[test]
+    fn a_blank_disk_and_one_in_the_making_may_be_claimed() {
+        let making = [(0, FIRST, IN_THE_MAKING), (0x4000, SECOND, IN_THE_MAKING)];
+        for headers in [&[][..], &making[..1], &making[..]] {
+            assert!(
+                !holds_a_finished_header(&disk(headers)).unwrap(),
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_may_hold_data_is_claimed() {
+        for headers in [
+            &[(0, FIRST, FINISHED), (0x4000, SECOND, FINISHED)][..],
+            // The first header is lost, or the power went between the two.
+            &[(0x4000, SECOND, FINISHED)],
+            &[(0, FIRST, FINISHED), (0x4000, SECOND, IN_THE_MAKING)],
+            // Somebody else's, with larger metadata.
+            &[(0x40_0000, SECOND, "")],
+        ] {
+            assert!(
+                holds_a_finished_header(&disk(headers)).unwrap(),
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_not_taken_for_a_new_one() {
+        let short = tempfile::tempfile().unwrap();
+        short.set_len(0x5000).unwrap();
+        assert!(holds_a_finished_header(&short).is_err());
+        assert!(Disk { device: None }.is_claimed().is_err());
+    }
 }
