@@ -13,8 +13,8 @@
 //! | one FAT32 partition that fills it                  | it shrinks, partition 2 is added |
 //! | one small FAT32 partition, free space behind       | partition 2 is added             |
 //! | FAT32 smaller than its partition, no partition 2   | an interrupted run: finished     |
-//! | both partitions                                    | nothing                          |
-//! | both, but the FAT32 claims more than partition 1   | the FAT32 is cut to fit          |
+//! | both, the second encrypted or still empty          | nothing                          |
+//! | these, but the FAT32 claims more than partition 1  | the FAT32 is cut to fit          |
 //! | anything else                                      | refused, in words                |
 //!
 //! Limits: MBR, 512-byte sectors, FAT32 in entry 1. Clusters that no directory reaches are
@@ -38,9 +38,20 @@ const LEAST_DATA: u64 = 512 * MIB;
 const LEAST_CLUSTERS: u64 = MIN_CLUSTERS as u64 + 16;
 /// A shrunk file system keeps a quarter of what is used as free space.
 const SPARE_DIVISOR: u64 = 4;
-/// What is wiped at the start of a new partition 2, in bytes: all places where LUKS2 and
-/// file systems keep what identifies them.
+/// What is wiped at the start of a new partition 2, in bytes: there file systems, and LUKS2
+/// with metadata of the usual size, keep what identifies them.
 const WIPE: usize = 1 << 20;
+/// Where a second LUKS2 header may be, one place for each metadata size, in bytes (LUKS2
+/// On-Disk Format Specification, 2.1).
+const SECOND_HEADERS: [u64; 9] = [
+    0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000,
+];
+/// Where the key slots start behind two headers of the usual size, in bytes.
+const KEY_SLOTS: usize = 0x8000;
+const READ_DATA: &str = "read the start of partition 2";
+/// A sector of random bytes has 221 different ones, give or take 5 (one standard
+/// deviation); a superblock has far fewer.
+const RANDOM_SECTOR: usize = 180;
 
 /// Why the card was left as it is, or (for [`CardError::Io`]) where the work stopped.
 #[derive(Debug, Error)]
@@ -201,7 +212,7 @@ pub fn plan(disk: &mut impl Disk) -> Result<Plan, CardError> {
     }
     let geometry = Geometry::parse(&read_sector(disk, start, "read partition 1")?)?;
     match table.entry(1) {
-        Some(second) => plan_with_data(disk, first, second, geometry),
+        Some(second) => plan_with_data(disk, card, first, second, geometry),
         None => plan_without_data(disk, card, table, first, geometry),
     }
 }
@@ -239,6 +250,7 @@ pub fn apply(disk: &mut impl Disk, plan: &Plan) -> Result<(), CardError> {
 /// Partition 2 exists: check that it is ours and that the FAT32 keeps off it.
 fn plan_with_data(
     disk: &mut impl Disk,
+    card: u64,
     first: Entry,
     second: Entry,
     geometry: Geometry,
@@ -252,13 +264,8 @@ fn plan_with_data(
             found: "it overlaps partition 1".to_owned(),
         });
     }
-    if first_bytes(disk, second.start.into())? == Content::Ext {
-        return Err(CardError::FurtherPartition {
-            number: 2,
-            found: "an ext4 file system, as of another Linux system".to_owned(),
-        });
-    }
     if geometry.total <= first.sectors {
+        refuse_foreign_data(disk, second, card)?;
         return Ok(Plan {
             outcome: Outcome::AlreadyDone,
             file_system: None,
@@ -271,20 +278,20 @@ fn plan_with_data(
     let cut = geometry.clusters_in(first.sectors) + 2;
     let beyond = tree.reached.iter().skip(cut as usize).any(|r| *r);
     let moves = Moves::plan(&geometry, fat, second_fat.as_ref(), tree, cut);
-    match moves {
-        Some(moves) if !beyond => Ok(Plan {
-            outcome: Outcome::Repaired,
-            file_system: Some(FileSystemPlan {
-                start,
-                geometry,
-                total: first.sectors,
-                moves,
-            }),
-            wipe: None,
-            table: None,
+    let moves = moves.filter(|_| !beyond).ok_or(CardError::FilesInData)?;
+    // Only now, because what looks foreign may be those files.
+    refuse_foreign_data(disk, second, card)?;
+    Ok(Plan {
+        outcome: Outcome::Repaired,
+        file_system: Some(FileSystemPlan {
+            start,
+            geometry,
+            total: first.sectors,
+            moves,
         }),
-        _ => Err(CardError::FilesInData),
-    }
+        wipe: None,
+        table: None,
+    })
 }
 
 /// No partition 2 yet: shrink, or only add it.
@@ -308,9 +315,7 @@ fn plan_without_data(
         return Ok(Plan {
             outcome: Outcome::PartitionAdded,
             file_system: None,
-            // Unpartitioned space may hold the owner's data from before the card was
-            // flashed again; what is encrypted is theirs to keep or to erase.
-            wipe: (first_bytes(disk, data)? != Content::Luks).then_some(data * SECTOR),
+            wipe: wipe(disk, data, start + occupied, card)?,
             table: Some(with_partitions(table, first, occupied, data, card)),
         });
     }
@@ -363,9 +368,7 @@ fn plan_without_data(
             moved: file_system.as_ref().map_or(0, |f| f.moves.len()),
         },
         file_system,
-        // This was inside the FAT32 that the owner formatted: an old LUKS header there
-        // would only make the box ask for a forgotten passphrase.
-        wipe: Some(data * SECTOR),
+        wipe: wipe(disk, data, start + occupied, card)?,
         table: Some(with_partitions(table, first, data - start, data, card)),
     })
 }
@@ -433,25 +436,84 @@ fn first_partition(table: &Mbr) -> Result<Entry, CardError> {
     Err(CardError::FirstPartition { found })
 }
 
-/// What the start of an area looks like.
-#[derive(PartialEq, Eq)]
-enum Content {
-    Luks,
-    Ext,
-    Other,
+/// The byte offset to wipe for a new partition 2 at sector `data`, if any; partition 1 with
+/// its FAT32 ended at sector `occupied_end` so far.
+///
+/// What was inside the FAT32 that the owner formatted is wiped: an old LUKS header there
+/// would only make the box ask for a forgotten passphrase. The space behind may hold the
+/// owner's data from before the card was flashed again; what is encrypted there is theirs
+/// to keep or to erase, and only anything else is wiped.
+fn wipe(
+    disk: &mut impl Disk,
+    data: u64,
+    occupied_end: u64,
+    card: u64,
+) -> Result<Option<u64>, CardError> {
+    let keep = data >= occupied_end && luks_header(disk, data, card)?.is_some();
+    Ok((!keep).then_some(data * SECTOR))
 }
 
-fn first_bytes(disk: &mut impl Disk, sector: u64) -> Result<Content, CardError> {
-    let mut bytes = [0; 2048];
-    disk.read_at(sector * SECTOR, &mut bytes)
-        .map_err(io_error("read the start of partition 2"))?;
-    Ok(if &bytes[..6] == b"LUKS\xba\xbe" {
-        Content::Luks
-    } else if bytes[1024 + 56..][..2] == [0x53, 0xef] {
-        Content::Ext
-    } else {
-        Content::Other
-    })
+/// The first LUKS header between two sectors, as its offset in bytes from the first.
+fn luks_header(disk: &mut impl Disk, start: u64, end: u64) -> Result<Option<u64>, CardError> {
+    let second = SECOND_HEADERS.map(|offset| (offset, b"SKUL\xba\xbe"));
+    for (offset, magic) in std::iter::once((0, b"LUKS\xba\xbe")).chain(second) {
+        let sector = start + offset / SECTOR;
+        if sector < end && read_sector(disk, sector, READ_DATA)?.starts_with(magic) {
+            return Ok(Some(offset));
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses an existing partition 2 unless it is encrypted or empty, because claiming the
+/// box formats it.
+fn refuse_foreign_data(disk: &mut impl Disk, second: Entry, card: u64) -> Result<(), CardError> {
+    let refused = |found: &str| {
+        Err(CardError::FurtherPartition {
+            number: 2,
+            found: found.to_owned(),
+        })
+    };
+    let (start, end) = (u64::from(second.start), second.end().min(card));
+    if start >= end {
+        return refused("it starts behind the end of the card");
+    }
+    let header = luks_header(disk, start, end)?;
+    if header == Some(0) {
+        return Ok(());
+    }
+    let mut bytes = vec![0; ((end - start) * SECTOR).min(WIPE as u64) as usize];
+    disk.read_at(start * SECTOR, &mut bytes)
+        .map_err(io_error(READ_DATA))?;
+    // The second header may be left from before the file system was made.
+    if bytes.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
+        return refused("an ext4 file system, as of another Linux system");
+    }
+    if header.is_none() && !is_unused(&bytes) {
+        return refused("it is neither encrypted nor empty");
+    }
+    Ok(())
+}
+
+/// Whether the start of partition 2 is as we made it, or as `cryptsetup luksFormat` leaves
+/// it without power: it writes zeros first, then random bytes over the key slots, and only
+/// then the headers.
+///
+/// Source: `LUKS2_wipe_header_areas` in cryptsetup's `lib/luks2/luks2_json_format.c`.
+fn is_unused(bytes: &[u8]) -> bool {
+    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let random = |sector: &[u8]| {
+        let mut seen = [false; 256];
+        sector
+            .iter()
+            .for_each(|byte| seen[usize::from(*byte)] = true);
+        seen.iter().filter(|seen| **seen).count() >= RANDOM_SECTOR
+    };
+    let (headers, key_slots) = bytes.split_at(KEY_SLOTS.min(bytes.len()));
+    zero(headers)
+        && key_slots
+            .chunks(SECTOR as usize)
+            .all(|sector| zero(sector) || random(sector))
 }
 
 /// The table with partition 1 resized and partition 2 from `data` to the end of the card.

@@ -29,8 +29,8 @@ pub struct WifiTxt {
     pub networks: Vec<Network>,
     /// For the radio rules.
     pub country: Option<Country>,
-    /// If set, whoever claims the box must know it.
-    pub setup_code: Option<SetupCode>,
+    /// What whoever claims the box must know.
+    pub setup_code: SetupCodeLine,
 }
 
 /// One wireless network.
@@ -93,6 +93,19 @@ impl fmt::Debug for SetupCode {
     }
 }
 
+/// What the file says about a setup code.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SetupCodeLine {
+    /// Nothing: the owner wants none.
+    #[default]
+    Absent,
+    /// Whoever claims the box must know this code.
+    Given(SetupCode),
+    /// The owner wants one, but no line gives a code that can be used. Until the file is
+    /// mended nobody may claim the box.
+    Unusable,
+}
+
 /// Something to tell the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -121,10 +134,7 @@ pub fn parse(file: &[u8]) -> (WifiTxt, Vec<Problem>) {
         reader.line = index + 1;
         match std::str::from_utf8(line) {
             Ok(line) => reader.read(line.trim()),
-            // It may have been the password of the network above.
-            Err(_) => reader.spoil_current(
-                "this line is not UTF-8; save the file as UTF-8 (in Notepad: Save as)",
-            ),
+            Err(_) => reader.read_broken(&String::from_utf8_lossy(line)),
         }
     }
     reader.finish_network();
@@ -202,11 +212,25 @@ impl Reader {
         self.result.networks.extend(self.current.take().flatten());
     }
 
+    /// A line that is not UTF-8, with replacement characters.
+    fn read_broken(&mut self, line: &str) {
+        if !line.trim().starts_with('#') && means_setup_code(line) {
+            self.lose_setup_code();
+        }
+        // It may have been the password of the network above.
+        self.spoil_current("this line is not UTF-8; save the file as UTF-8 (in Notepad: Save as)");
+    }
+
     fn read(&mut self, line: &str) {
         if line.is_empty() || line.starts_with('#') {
             return;
         }
         let Some((key, value)) = line.split_once('=') else {
+            if means_setup_code(line) {
+                self.lose_setup_code();
+                return self
+                    .spoil_current("this line has no \"=\"; write for example: setup-code = CODE");
+            }
             // It may be half of a password, so it is not shown, and a network that may
             // lack its password is not used as an open one.
             return self.spoil_current("this line has no \"=\"; write for example: network = NAME");
@@ -220,7 +244,13 @@ impl Reader {
             "country" => self.country(value),
             "setup-code" => self.setup_code(value),
             _ => {
-                let words = match KEYS.iter().find(|known| near(&key, known)) {
+                let known = if means_setup_code(&key) {
+                    self.lose_setup_code();
+                    Some(&"setup-code")
+                } else {
+                    KEYS.iter().find(|known| near(&key, known))
+                };
+                let words = match known {
                     Some(known) => {
                         format!("the word before \"=\" is unknown; did you mean \"{known}\"?")
                     }
@@ -312,17 +342,34 @@ impl Reader {
 
     fn setup_code(&mut self, value: &str) {
         if !(4..=64).contains(&value.chars().count()) || value.contains(char::is_control) {
+            self.lose_setup_code();
             return self.problem("the setup code must have 4 to 64 characters");
         }
-        if self
-            .result
-            .setup_code
-            .replace(SetupCode(value.to_owned()))
-            .is_some()
-        {
+        let given = SetupCodeLine::Given(SetupCode(value.to_owned()));
+        let before = std::mem::replace(&mut self.result.setup_code, given);
+        if matches!(before, SetupCodeLine::Given(_)) {
             self.problem("a second setup code; keep one");
         }
     }
+
+    /// There is a line for a setup code, but it gives none: the box must not be
+    /// claimable without one. Another line may give it.
+    fn lose_setup_code(&mut self) {
+        if self.result.setup_code == SetupCodeLine::Absent {
+            self.result.setup_code = SetupCodeLine::Unusable;
+        }
+    }
+}
+
+/// Whether whoever wrote this line, or the key of one, wanted a setup code.
+fn means_setup_code(line: &str) -> bool {
+    let key = line.split(['=', ':']).next().unwrap_or_default();
+    let letters: String = key
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphabetic())
+        .collect();
+    letters.starts_with("setup") || near(&letters, "setupcode")
 }
 
 /// UTF-8 of a file that starts with a UTF-16 byte order mark, else `None`.
@@ -341,17 +388,17 @@ fn utf16_as_utf8(file: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether two words are at most two edits apart (Levenshtein).
 fn near(a: &str, b: &str) -> bool {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
         let mut corner = row[0];
         row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
+        for (j, y) in b.chars().enumerate() {
             let substituted = corner + usize::from(x != y);
             corner = row[j + 1];
             row[j + 1] = substituted.min(corner + 1).min(row[j] + 1);
         }
     }
-    row[b.len()] <= 2
+    row.last().is_some_and(|edits| *edits <= 2)
 }
 
 #[cfg(test)]
@@ -370,7 +417,7 @@ mod tests {
                     network=Café\r\nhidden = Yes\r\nsetup-code = 1234-5678";
         let (wifi, problems) = parse(file.as_bytes());
         assert_eq!(problems, []);
-        assert_eq!(wifi.setup_code.as_ref().unwrap().reveal(), "1234-5678");
+        assert_eq!(code(file.as_bytes()), Some("1234-5678".to_owned()));
         assert_eq!(
             wpa_supplicant_conf(&wifi),
             "p2p_disabled=1\ncountry=DE\n\
@@ -426,6 +473,8 @@ mod tests {
             ("country = Germany", "two letters"),
             ("network = a\nhidden = maybe", "yes or no"),
             ("setup-code = 1", "4 to 64 characters"),
+            ("setup = 1234", "did you mean \"setup-code\"?"),
+            ("setup-code 1234", "write for example: setup-code = CODE"),
             ("hello", "no \"=\""),
             ("colour = red", "known are network, password"),
         ] {
@@ -456,6 +505,87 @@ mod tests {
             let (wifi, _) = parse(&file);
             let names: Vec<_> = wifi.networks.iter().map(|n| n.name.as_str()).collect();
             assert_eq!(names, ["b"], "{second:?}");
+        }
+    }
+
+    /// The code that is given; `None` if a line wants one and gives none.
+    fn code(file: &[u8]) -> Option<String> {
+        match parse(file).0.setup_code {
+            SetupCodeLine::Given(code) => Some(code.reveal().to_owned()),
+            SetupCodeLine::Unusable => None,
+            SetupCodeLine::Absent => panic!("no line: {}", String::from_utf8_lossy(file)),
+        }
+    }
+
+    #[test]
+    fn a_setup_code_line_that_gives_no_code_is_not_taken_for_none() {
+        let long = format!("setup-code = {}", "x".repeat(65));
+        let lines: [&[u8]; 22] = [
+            b"setup-code = abc",
+            b"setup-code =",
+            long.as_bytes(),
+            b"setup-code = ab\x00cd",
+            b"setup-code = schl\xfcssel",
+            b"  SETUP-Code = schl\xfcssel",
+            b"\xa0setup-code = blue-7",
+            b"setup\x96code = blue-7",
+            b"setup_code = blue-7",
+            b"Setup Code = blue-7",
+            b"setupcode = blue-7",
+            b"set-up-code = blue-7",
+            b"setpu-code = blue-7",
+            b"setup-cdoe2 = blue-7",
+            b"stup-cod = blue-7",
+            b"setup = blue-7",
+            b"setup-password = blue-7",
+            b"setup-code",
+            b"setup-code: blue-7",
+            b"setpu-code: blue-7",
+            b"setup-code blue-7",
+            "s\u{e9}tup\u{2013}code = blue-7".as_bytes(),
+        ];
+        for line in lines {
+            let (wifi, problems) = parse(line);
+            let shown = String::from_utf8_lossy(line);
+            assert_eq!(wifi.setup_code, SetupCodeLine::Unusable, "{shown}");
+            assert_eq!(problems.len(), 1, "{shown}: {problems:?}");
+        }
+        // As Notepad's "Unicode" without its mark.
+        let utf16: Vec<u8> = "setup-code = blue-7"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(code(&utf16), None);
+    }
+
+    #[test]
+    fn a_file_without_a_setup_code_line_wants_none() {
+        let files: [&[u8]; 6] = [
+            b"",
+            b"# setup-code = invent-something",
+            b"# setup-code = schl\xfcssel",
+            b"network = setup-code\npassword = setup-code",
+            b"colour = red\ncode = 1234\nhello",
+            b"network = a\npassword = schl\xfcssel",
+        ];
+        for file in files {
+            assert_eq!(
+                parse(file).0.setup_code,
+                SetupCodeLine::Absent,
+                "{}",
+                String::from_utf8_lossy(file)
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_given_counts_beside_an_unusable_line() {
+        for file in [
+            "setup-code = blue-7\nsetup-code = x",
+            "setup_code = x\nsetup-code = blue-7",
+        ] {
+            assert_eq!(code(file.as_bytes()), Some("blue-7".to_owned()));
+            only_problem(file);
         }
     }
 

@@ -141,29 +141,55 @@ fn a_small_flashed_partition_stays_as_it_is_and_the_rest_becomes_partition_2() {
 #[test]
 fn flashing_the_card_again_keeps_encrypted_data_and_clears_anything_else() {
     let card = Card::filled(1028, 8, 512);
-    let kept = |header: &[u8]| {
-        let mut disk = card.disk();
-        disk.grow(8192);
-        let mut sector = [0; 512];
-        sector[..header.len()].copy_from_slice(header);
-        disk.put(1028 * MIB, &sector);
-        prepare(&mut disk).unwrap();
-        disk.sector(1028 * 2048) == sector
-    };
-    assert!(kept(b"LUKS\xba\xbe"));
-    assert!(!kept(b"something else"));
+    // The second is so small that partition 1 would be shrunk if it were larger.
+    for mib in [8192, 1628] {
+        let kept = |offset: u64, header: &[u8]| {
+            let mut disk = card.disk();
+            disk.grow(mib);
+            let mut sector = [0; 512];
+            sector[..header.len()].copy_from_slice(header);
+            disk.put(1028 * MIB + offset, &sector);
+            // Damage at the start must not make the rest look empty.
+            disk.put(1028 * MIB + 512, &[7; 512]);
+            prepare(&mut disk).unwrap();
+            let p2 = Mbr::parse(disk.sector(0)).unwrap().entry(1).unwrap();
+            assert_eq!(p2.start, 1028 * 2048);
+            assert_eq!(prepare(&mut disk).unwrap(), Outcome::AlreadyDone);
+            disk.sector(1028 * 2048 + offset / 512) == sector
+                && disk.sector(1028 * 2048 + 1) == [7; 512]
+        };
+        assert!(kept(0, b"LUKS\xba\xbe"), "{mib}");
+        for size in 14..=22 {
+            assert!(kept(1 << size, b"SKUL\xba\xbe"), "{mib}: {size}");
+        }
+        assert!(!kept(0, b"something else"), "{mib}");
+        assert!(!kept(0x4000, b"LUKS\xba\xbe"), "{mib}");
+        assert!(!kept(0x6000, b"SKUL\xba\xbe"), "{mib}");
+    }
 }
 
 #[test]
-fn an_old_luks_header_inside_the_formatted_fat_is_cleared() {
+fn an_old_luks_header_inside_the_formatted_fat_is_cleared_also_after_a_power_cut() {
     let card = Card::filled(2048, 16, 1024);
-    let mut disk = card.disk();
-    disk.put(
-        1028 * MIB,
-        &[b"LUKS\xba\xbe".as_slice(), &[1; 506]].concat(),
-    );
-    prepare(&mut disk).unwrap();
-    assert_eq!(disk.sector(1028 * 2048), [0; 512]);
+    let disk = || {
+        let mut disk = card.disk();
+        for (offset, magic) in [(0, b"LUKS\xba\xbe"), (0x4000, b"SKUL\xba\xbe")] {
+            disk.put(1028 * MIB + offset, &[magic.as_slice(), &[1; 506]].concat());
+        }
+        disk
+    };
+    let mut whole = disk();
+    prepare(&mut whole).unwrap();
+    let steps = whole.steps();
+    for step in steps - 12..=steps {
+        let mut disk = disk();
+        disk.cut_at(step, Cut::Whole);
+        assert_eq!(prepare(&mut disk).is_ok(), step == steps);
+        disk.power_on();
+        prepare(&mut disk).unwrap();
+        assert_eq!(disk.sector(1028 * 2048), [0; 512], "{step}");
+        assert_eq!(disk.sector(1028 * 2048 + 32), [0; 512], "{step}");
+    }
 }
 
 #[test]
@@ -244,6 +270,98 @@ fn partitions_that_we_did_not_make_are_refused() {
         &[[0; 56].as_slice(), &[0x53, 0xef], &[0; 454]].concat(),
     );
     refused(raspbian, "an ext4 file system");
+}
+
+/// A card whose partition 2 was made by somebody, with these bytes in it.
+fn with_partition_2(card: &Card, content: &[(u64, &[u8])]) -> support::TestDisk {
+    let mut disk = card.disk();
+    disk.grow(8192);
+    disk.set_partition(1, entry(KIND_LINUX, 1028 * 2048, 1 << 20));
+    for (offset, bytes) in content {
+        let mut sectors = vec![0; bytes.len().next_multiple_of(512) + 512];
+        let at = (offset % 512) as usize;
+        sectors[at..at + bytes.len()].copy_from_slice(bytes);
+        disk.put(1028 * MIB + offset / 512 * 512, &sectors);
+    }
+    disk
+}
+
+/// Pseudo-random bytes.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn a_partition_2_of_another_system_is_refused_whatever_it_holds() {
+    let card = Card::filled(1028, 8, 512);
+    let noise = noise(1 << 19);
+    let foreign: [&[(u64, &[u8])]; 9] = [
+        &[(0, b"XFSB")],
+        &[(4086, b"SWAPSPACE2")],
+        &[(0x8000, b"JFS1")],
+        &[(0x1_0040, b"_BHRfS_M")],
+        // The start of a btrfs that holds much.
+        &[(0x8000, &noise[..0x8000]), (0x1_0040, b"_BHRfS_M")],
+        &[(MIB - 512, b"the last sector that is looked at")],
+        // Encrypted without a header, or a file.
+        &[(0, &noise)],
+        &[(0, b"SKUL\xba\xbe")],
+        &[(0x4000, b"LUKS\xba\xbe")],
+    ];
+    for content in foreign {
+        refused(
+            with_partition_2(&card, content),
+            "a partition 2 that this box did not make (it is neither encrypted nor empty)",
+        );
+    }
+    // Also where an earlier LUKS2 left its second header.
+    refused(
+        with_partition_2(&card, &[(1080, &[0x53, 0xef]), (0x4000, b"SKUL\xba\xbe")]),
+        "an ext4 file system",
+    );
+    let mut disk = with_partition_2(&card, &[]);
+    disk.grow(1028);
+    refused(disk, "it starts behind the end of the card");
+
+    // Nor is the FAT32 cut to fit in front of it.
+    let card = Card::filled(2048, 16, 1024);
+    let mut disk = card.disk();
+    prepare(&mut disk).unwrap();
+    disk.put(P1, &card.disk().sector(P1 / 512));
+    disk.put(1028 * MIB, &[7; 512]);
+    refused(disk, "it is neither encrypted nor empty");
+}
+
+#[test]
+fn an_encrypted_partition_2_and_an_empty_one_are_accepted() {
+    let card = Card::filled(1028, 8, 512);
+    let noise = noise((1 << 20) - 0x8000);
+    let half = &noise[..noise.len() / 2];
+    let ours: [&[(u64, &[u8])]; 7] = [
+        &[],
+        &[(0, b"LUKS\xba\xbe and more")],
+        &[(0, b"damaged"), (0x4000, b"SKUL\xba\xbe")],
+        &[(0, b"damaged"), (0x40_0000, b"SKUL\xba\xbe")],
+        // As luksFormat leaves it when the power goes before it writes the headers.
+        &[(0x8000, &noise)],
+        &[(0x8000, half)],
+        &[(0x8_0000, half)],
+    ];
+    for content in ours {
+        let mut disk = with_partition_2(&card, content);
+        assert_eq!(prepare(&mut disk).unwrap(), Outcome::AlreadyDone);
+    }
+    // One smaller than the places that are looked at, at the end of the card.
+    let mut disk = with_partition_2(&card, &[]);
+    disk.set_partition(1, entry(KIND_LINUX, 8192 * 2048 - 3, 3));
+    assert_eq!(prepare(&mut disk).unwrap(), Outcome::AlreadyDone);
 }
 
 #[test]

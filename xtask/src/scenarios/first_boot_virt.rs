@@ -106,8 +106,8 @@ fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
         agent.ask_text(&["read", FILE])? == SENTENCE,
         "{FILE} is not what was written"
     );
-    // The positive control: the search that found nothing on the raw card
-    // finds the sentence in the opened volume.
+    // The positive control: the sentence does stand in the opened volume. (The
+    // search on the card has its own control, card_image's unit test.)
     let volume = opened_volume(&mut agent)?;
     let found = agent.ask_text(&["find-bytes", &volume, SENTENCE])?;
     ensure!(

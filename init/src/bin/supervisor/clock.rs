@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BUILD_TIME: &str = "/usr/lib/projectx/build-time";
@@ -22,9 +23,24 @@ pub fn raise_to_floor() {
 }
 
 /// Sets the clock to the time remembered on the open disk when it stands
-/// before that.
+/// before that, unless it has network time: a remembered time may come from a
+/// clock that was once set wrong, and must not set it wrong for ever.
 pub fn raise_to_remembered() {
-    raise_to(Path::new(LAST_TIME));
+    if !has_network_time() {
+        raise_to(Path::new(LAST_TIME));
+    }
+}
+
+/// Whether chrony says that the clock is synchronised (chronyc(1), waitsync).
+fn has_network_time() -> bool {
+    Command::new("/usr/bin/chronyc")
+        .args(["-n", "waitsync", "1"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Remembers the time once an hour, so that a power cut costs the floor an hour

@@ -17,8 +17,15 @@ pub struct Console {
     listener: Option<TcpListener>,
     running: Option<sandbox::Child>,
     next_start: Instant,
+    next_look: Instant,
+    silent: u32,
     announced: bool,
 }
+
+/// How often a running console is asked for its page, and how often in a row
+/// it may not answer before it is replaced.
+const LOOK: Duration = Duration::from_secs(20);
+const PATIENCE: u32 = 3;
 
 impl Console {
     /// Nothing runs yet.
@@ -28,6 +35,8 @@ impl Console {
             listener: None,
             running: None,
             next_start: Instant::now(),
+            next_look: Instant::now(),
+            silent: 0,
             announced: false,
         }
     }
@@ -36,10 +45,17 @@ impl Console {
     pub fn keep_running(&mut self) {
         if let Some(child) = &mut self.running {
             match child.try_wait() {
-                Ok(None) => return,
+                Ok(None) if self.silent < PATIENCE => return,
+                Ok(None) => {
+                    log::line("console: does not answer; started anew");
+                    // A console that was taken over may have closed the socket
+                    // that all consoles share (shutdown(2)).
+                    self.listener = None;
+                }
                 ended => log::line(&format!("console: ended ({ended:?})")),
             }
             self.running = None;
+            self.silent = 0;
         }
         if Instant::now() < self.next_start {
             return;
@@ -51,15 +67,21 @@ impl Console {
         }
     }
 
-    /// Whether the page answers. Says so once on the serial console.
+    /// Whether the page has answered since the supervisor started; says so once
+    /// on the serial console, and goes on looking.
     pub fn answers(&mut self) -> bool {
-        if self.announced || self.running.is_none() {
+        if self.running.is_none() || self.announced && Instant::now() < self.next_look {
             return self.announced;
         }
-        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-        self.announced = page_answers(here);
-        if self.announced {
-            log::line("page ready");
+        self.next_look = Instant::now() + LOOK;
+        if page_answers(SocketAddr::from((Ipv4Addr::LOCALHOST, 80))) {
+            self.silent = 0;
+            if !self.announced {
+                log::line("page ready");
+            }
+            self.announced = true;
+        } else if self.announced {
+            self.silent += 1;
         }
         self.announced
     }

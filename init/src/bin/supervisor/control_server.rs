@@ -5,8 +5,8 @@ use crate::disk::{Disk, DiskError};
 use crate::pid1::Power;
 use crate::wifi::Card;
 use crate::{clock, hostname, log};
+use card::wifi_txt::SetupCodeLine;
 use control::{Refusal, Reply, Request, Secret, Status, wire};
-use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,9 +19,12 @@ const PASSPHRASE: std::ops::RangeInclusive<usize> = 8..=512;
 /// What all consoles (there may be one after another) share.
 pub struct Office {
     disk: Disk,
-    setup_code: Option<String>,
+    setup_code: SetupCodeLine,
     attempts: Mutex<Attempts>,
     power: Mutex<Option<Power>>,
+    /// Held while a passphrase is tried: a console that died meanwhile is
+    /// followed by another, whose requests come on another thread.
+    at_work: Mutex<()>,
 }
 
 impl Office {
@@ -32,6 +35,7 @@ impl Office {
             setup_code: card.setup_code(),
             attempts: Mutex::default(),
             power: Mutex::default(),
+            at_work: Mutex::default(),
         }
     }
 
@@ -51,7 +55,7 @@ impl Office {
         let Ok(reading) = stream.try_clone() else {
             return;
         };
-        let (mut reading, mut writing) = (BufReader::new(reading), stream);
+        let (mut reading, mut writing) = (reading, stream);
         loop {
             let reply = match wire::read::<Request>(&mut reading) {
                 Ok(request) => self.answer(request),
@@ -65,21 +69,29 @@ impl Office {
     }
 
     fn answer(&self, request: Request) -> Reply {
+        let passphrase_given = matches!(request, Request::Claim { .. } | Request::Unlock { .. });
+        let at_work = self.at_work.try_lock();
+        if passphrase_given && at_work.is_err() {
+            let words = "A passphrase is being tried already. Wait a moment.";
+            return refused(Refusal::WrongState, words, 5);
+        }
         match request {
-            Request::Status => Reply::Status(self.status()),
+            Request::Status => Reply::Status(self.status(at_work.is_err())),
             Request::Claim {
                 passphrase,
                 setup_code,
             } => self.claim(&passphrase, setup_code),
             Request::Unlock { passphrase } => self.unlock(&passphrase),
-            Request::Restart => self.power(Power::Restart),
+            Request::Restart => self.restart(),
             Request::PowerOff => self.power(Power::Off),
         }
     }
 
-    fn status(&self) -> Status {
-        use control::Disk::{Locked, Missing, Open, Unclaimed};
-        let disk = if self.disk.is_open() {
+    fn status(&self, at_work: bool) -> Status {
+        use control::Disk::{Locked, Missing, Open, Unclaimed, Working};
+        let disk = if at_work {
+            Working
+        } else if self.disk.is_open() {
             Open
         } else {
             match self.disk.is_claimed() {
@@ -90,7 +102,7 @@ impl Office {
         };
         Status {
             disk,
-            setup_code_needed: self.setup_code.is_some(),
+            setup_code_needed: self.setup_code != SetupCodeLine::Absent,
             claimable: disk == Unclaimed && self.window_is_open(),
             retry_after: lock(&self.attempts).wait(Instant::now()),
             name: hostname::NAME.to_string(),
@@ -114,13 +126,16 @@ impl Office {
         if let Some(reply) = self.too_soon() {
             return reply;
         }
-        if let Some(expected) = &self.setup_code {
-            let given = setup_code.as_ref().map_or("", Secret::expose);
-            if !same(expected.as_bytes(), given.as_bytes()) {
-                return self.wrong(
-                    Refusal::WrongSetupCode,
-                    "This is not the setup code in wifi.txt on the card.",
-                );
+        match check_code(&self.setup_code, setup_code.as_ref()) {
+            Code::Right => {}
+            Code::Wrong => {
+                let words = "This is not the setup code in wifi.txt on the card.";
+                return self.wrong(Refusal::WrongSetupCode, words);
+            }
+            Code::Unusable => {
+                let words = "The setup-code line in wifi.txt on the card gives no code. Mend it \
+                             (setup-code = 4 to 64 characters) and start the box again.";
+                return refused(Refusal::WrongSetupCode, words, 0);
             }
         }
         if !PASSPHRASE.contains(&passphrase.expose().len()) {
@@ -194,13 +209,56 @@ impl Office {
         })
     }
 
+    /// Restarts an open box, and a locked one that nobody has tried to open.
+    /// Otherwise whoever reaches the page could begin the 15 minutes of an
+    /// unclaimed box, or the waits after wrong passphrases, anew from afar.
+    fn restart(&self) -> Reply {
+        let untouched = lock(&self.attempts).is_fresh();
+        let locked = || self.disk.is_claimed().is_ok_and(|claimed| claimed);
+        if self.disk.is_open() || untouched && locked() {
+            return self.power(Power::Restart);
+        }
+        let words = "Only someone who is with the box can restart it now: unplug it and plug it \
+                     in again.";
+        refused(Refusal::WrongState, words, 0)
+    }
+
     fn power(&self, power: Power) -> Reply {
         *lock(&self.power) = Some(power);
         Reply::Done
     }
 
     fn window_is_open(&self) -> bool {
-        may_be_claimed(self.setup_code.is_some(), seconds_since_power_on())
+        may_be_claimed(
+            self.setup_code != SetupCodeLine::Absent,
+            seconds_since_power_on(),
+        )
+    }
+}
+
+/// How a setup code compares with `wifi.txt`.
+#[derive(Debug, PartialEq, Eq)]
+enum Code {
+    /// It is the one, or none is needed.
+    Right,
+    /// It is another, or missing.
+    Wrong,
+    /// `wifi.txt` wants one and does not say which.
+    Unusable,
+}
+
+fn check_code(expected: &SetupCodeLine, given: Option<&Secret>) -> Code {
+    match expected {
+        SetupCodeLine::Absent => Code::Right,
+        SetupCodeLine::Unusable => Code::Unusable,
+        SetupCodeLine::Given(code) => {
+            let given = given.map_or("", Secret::expose);
+            if same(code.reveal().as_bytes(), given.as_bytes()) {
+                Code::Right
+            } else {
+                Code::Wrong
+            }
+        }
     }
 }
 
@@ -246,7 +304,23 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{may_be_claimed, same};
+    use super::*;
+
+    #[test]
+    fn a_code_that_wifi_txt_wants_is_never_taken_for_none() {
+        let code = |text: &str| Some(Secret::new(text.to_owned()));
+        let line = |text: &str| card::wifi_txt::parse(text.as_bytes()).0.setup_code;
+        let check = |file: &str, given: Option<Secret>| check_code(&line(file), given.as_ref());
+        assert_eq!(check("", None), Code::Right);
+        assert_eq!(check("setup-code = blue-7", code("blue-7")), Code::Right);
+        assert_eq!(check("setup-code = blue-7", code("blue-8")), Code::Wrong);
+        assert_eq!(check("setup-code = blue-7", None), Code::Wrong);
+        for unusable in ["setup-code =", "setup-code = 1", "setup code = blue-7"] {
+            for given in [None, code(""), code("1"), code("blue-7")] {
+                assert_eq!(check(unusable, given), Code::Unusable, "{unusable}");
+            }
+        }
+    }
 
     #[test]
     fn without_a_setup_code_a_box_can_be_claimed_for_15_minutes_only() {

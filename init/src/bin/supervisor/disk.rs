@@ -7,6 +7,7 @@
 //! in between, however long Argon2id takes, leaves a disk that holds nothing and
 //! may be claimed again; and nothing that may hold data is ever made anew.
 
+use crate::log;
 use control::Secret;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
@@ -135,6 +136,11 @@ impl Disk {
             return Ok(());
         }
         self.open_mapper(device, passphrase)?;
+        // What can be mended without a question is; the rest is left for the
+        // kernel to find, which then mounts read-only (e2fsck(8), -p).
+        if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {
+            log::line(&format!("disk: {error}"));
+        }
         mount_data().inspect_err(|_| close_mapper())
     }
 

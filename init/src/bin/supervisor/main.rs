@@ -62,6 +62,8 @@ fn main() {
         console.keep_running();
         if console.answers() {
             slots.confirm();
+        } else if slots.has_failed() {
+            pid1.ask(pid1::Power::Restart);
         }
         hourly.remember(office.disk());
         pid1.heartbeat();

@@ -5,14 +5,20 @@
 
 use crate::log;
 use nix::mount::{MsFlags, mount};
-use std::fs::File;
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 const CARD: &str = "/run/card";
+
+/// How long a slot on trial may take to its page.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The running slot, while it is on trial.
 pub struct Trial {
     slot: Option<String>,
+    began: Instant,
 }
 
 impl Trial {
@@ -22,7 +28,19 @@ impl Trial {
         let words = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
         Self {
             slot: slot_on_trial(&words),
+            began: Instant::now(),
         }
+    }
+
+    /// Whether the trial has failed: no page within five minutes. The restart
+    /// that this asks for is counted by the boot script as another try.
+    pub fn has_failed(&mut self) -> bool {
+        let failed = self.slot.is_some() && self.began.elapsed() >= PATIENCE;
+        if failed {
+            log::line("the slot on trial has no page; restarting");
+            self.began = Instant::now();
+        }
+        failed
     }
 
     /// Writes the running slot down as the good one; once, and only in a trial.
@@ -48,7 +66,7 @@ fn slot_on_trial(words: &str) -> Option<String> {
 
 /// Overwrites `ab.env` in place: U-Boot made it in this trial, its one cluster
 /// stays where it is, and a torn write reads as "last good slot".
-fn write(slot: &str) -> std::io::Result<()> {
+fn write(slot: &str) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let remount = |extra| {
         mount(
@@ -60,17 +78,45 @@ fn write(slot: &str) -> std::io::Result<()> {
         )
     };
     remount(MsFlags::MS_SYNCHRONOUS)?;
-    let written = File::create(format!("{CARD}/ab.env")).and_then(|mut file| {
-        file.write_all(format!("slot={slot}\ngood={slot}\ntries=0\n").as_bytes())?;
-        file.sync_all()
-    });
+    let written = overwrite(&Path::new(CARD).join("ab.env"), slot);
     remount(MsFlags::MS_RDONLY)?;
     written
 }
 
+/// The new text fills the old length with line ends, which `env import` skips.
+fn overwrite(file: &Path, slot: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(file)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut text = format!("slot={slot}\ngood={slot}\ntries=0\n").into_bytes();
+    text.resize(length.max(text.len()), b'\n');
+    file.write_all(&text)?;
+    file.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::slot_on_trial;
+    use super::{Instant, PATIENCE, Trial, overwrite, slot_on_trial};
+
+    #[test]
+    fn a_trial_without_a_page_fails_after_five_minutes_and_a_good_slot_never() {
+        let long_ago = Instant::now().checked_sub(PATIENCE).unwrap();
+        let trial = |slot: Option<&str>, began| Trial {
+            slot: slot.map(str::to_owned),
+            began,
+        };
+        assert!(trial(Some("b"), long_ago).has_failed());
+        assert!(!trial(Some("b"), Instant::now()).has_failed());
+        assert!(!trial(None, long_ago).has_failed());
+    }
+
+    #[test]
+    fn the_counter_is_overwritten_without_a_byte_of_the_old_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "good=a\nslot=b\ntries=1\n\0garbage").unwrap();
+        overwrite(file.path(), "b").unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, "slot=b\ngood=b\ntries=0\n\n\n\n\n\n\n\n\n");
+    }
 
     #[test]
     fn only_a_counted_try_of_a_real_slot_is_a_trial() {

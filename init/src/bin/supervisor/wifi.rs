@@ -3,9 +3,9 @@
 
 use crate::daemon::Daemon;
 use crate::log;
-use card::wifi_txt::{self, WifiTxt};
+use card::wifi_txt::{self, SetupCodeLine, WifiTxt};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,19 +18,28 @@ pub struct Card {
 }
 
 impl Card {
-    /// The code that claiming needs, if there is one.
-    pub fn setup_code(&self) -> Option<String> {
-        self.wifi
-            .setup_code
-            .as_ref()
-            .map(|code| code.reveal().to_string())
+    /// What it says about the code that claiming needs.
+    pub fn setup_code(&self) -> SetupCodeLine {
+        self.wifi.setup_code.clone()
     }
 }
 
 /// Reads `wifi.txt`. A missing file is the same as an empty one; lines that
-/// mean nothing are named on the console and left out.
+/// mean nothing are named on the console and left out. A file that can't be
+/// read may hold a setup code, so nobody can claim the box without it.
 pub fn read_card() -> Card {
-    let bytes = fs::read(FILE).unwrap_or_default();
+    let bytes = match fs::read(FILE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            log::line(&format!("wifi.txt: cannot be read: {error}"));
+            let wifi = WifiTxt {
+                setup_code: SetupCodeLine::Unusable,
+                ..WifiTxt::default()
+            };
+            return Card { wifi };
+        }
+    };
     let (wifi, problems) = wifi_txt::parse(&bytes);
     for problem in problems {
         log::line(&problem.to_string());
