@@ -46,7 +46,11 @@ if test "${slot}" != "${good}"; then
     setenv tries 0
   fi
   env export -t ${sa} slot good tries
-  fatwrite ${dev} ${sa} ab.env ${filesize}
+  # A try that can't be counted would be tried for ever.
+  if fatwrite ${dev} ${sa} ab.env ${filesize}; then true; else
+    setenv slot ${good}
+    setenv tries 0
+  fi
 fi
 
 # Builders may add words to the kernel's command line: args=...

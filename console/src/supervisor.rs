@@ -125,7 +125,7 @@ async fn round_trip(
     request: Request,
 ) -> Result<Reply, WireError> {
     // Room for the longest line at once: a vector that grows leaves copies.
-    let mut line = Zeroizing::new(Vec::with_capacity(wire::MAX_LINE as usize));
+    let mut line = Zeroizing::new(Vec::with_capacity(wire::MAX_LINE));
     wire::write(&mut *line, &request)?;
     drop(request);
     stream.write_all(&line).await?;
@@ -133,7 +133,7 @@ async fn round_trip(
     drop(line);
     let mut answer = Vec::new();
     stream
-        .take(wire::MAX_LINE)
+        .take(wire::MAX_LINE as u64)
         .read_until(b'\n', &mut answer)
         .await?;
     wire::read(&mut answer.as_slice())

@@ -1,11 +1,11 @@
 //! JSON lines over a stream: one object, one `\n`, at most [`MAX_LINE`] bytes.
 
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::{self, BufRead, Read, Write};
-use zeroize::Zeroize;
+use std::io::{self, Read, Write};
+use zeroize::Zeroizing;
 
 /// The longest line either end accepts, in bytes.
-pub const MAX_LINE: u64 = 8 * 1024;
+pub const MAX_LINE: usize = 8 * 1024;
 
 /// Why a message could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -21,28 +21,41 @@ pub enum WireError {
     Closed,
 }
 
-/// Writes one message and its line end. The buffer is wiped afterwards, since
-/// a message may carry a passphrase.
+/// Writes one message and its line end. The buffer never grows, so that no
+/// copy of a passphrase is left behind, and is wiped afterwards.
 pub fn write<T: Serialize>(stream: &mut impl Write, message: &T) -> Result<(), WireError> {
-    let mut line = serde_json::to_vec(message).map_err(|e| WireError::Malformed(e.to_string()))?;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    serde_json::to_writer(&mut *line, message)
+        .map_err(|error| WireError::Malformed(error.to_string()))?;
     line.push(b'\n');
-    let sent = stream.write_all(&line).and_then(|()| stream.flush());
-    line.zeroize();
-    Ok(sent?)
+    if line.len() > MAX_LINE {
+        return Err(WireError::Malformed("longer than a line may be".into()));
+    }
+    stream.write_all(&line)?;
+    Ok(stream.flush()?)
 }
 
-/// Reads one message. Text that does not parse is reported by position only,
-/// never quoted: it may hold a passphrase.
-pub fn read<T: DeserializeOwned>(stream: &mut impl BufRead) -> Result<T, WireError> {
-    let mut line = Vec::new();
-    stream.take(MAX_LINE).read_until(b'\n', &mut line)?;
-    if line.is_empty() {
-        return Err(WireError::Closed);
+/// Reads one message, byte by byte: a buffer that reads ahead would keep a
+/// passphrase until something overwrites it. Text that does not parse is
+/// reported by position only, never quoted.
+pub fn read<T: DeserializeOwned>(stream: &mut impl Read) -> Result<T, WireError> {
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(0) if line.is_empty() => return Err(WireError::Closed),
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) if line.len() + 1 == MAX_LINE => {
+                return Err(WireError::Malformed("longer than a line may be".into()));
+            }
+            Ok(_) => line.push(byte[0]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let parsed = serde_json::from_slice(&line)
-        .map_err(|e| WireError::Malformed(format!("line {} column {}", e.line(), e.column())));
-    line.zeroize();
-    parsed
+    serde_json::from_slice(&line)
+        .map_err(|e| WireError::Malformed(format!("line {} column {}", e.line(), e.column())))
 }
 
 #[cfg(test)]
@@ -78,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_line_over_the_limit_is_not_read_whole() {
-        let long = vec![b' '; MAX_LINE as usize + 10];
+        let long = vec![b' '; MAX_LINE + 10];
         assert!(read::<Request>(&mut long.as_slice()).is_err());
     }
 }
