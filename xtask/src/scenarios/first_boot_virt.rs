@@ -35,6 +35,7 @@ fn first_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
         client::status(&page)?.state == State::Unclaimed,
         "a fresh card has a passphrase"
     );
+    refuses_to_restart(&page).context("a box that nobody has claimed")?;
     claim(&mut machine, PASSPHRASE)?;
     let mut agent = Agent::connect(&mut machine)?;
     agent.ask(&["write", FILE, SENTENCE])?;
@@ -97,6 +98,7 @@ fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
         waits[0] > 0 && waits[2] > waits[0],
         "the delay does not grow: {waits:?} s"
     );
+    refuses_to_restart(&page).context("a box with wrong attempts")?;
     let right = client::unlock(&page, PASSPHRASE)?;
     ensure!(right.ok, "the right passphrase was refused: {right:?}");
     wait_until_open(&mut machine)?;
@@ -118,6 +120,13 @@ fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
     let answer = client::power(&page, "off")?;
     ensure!(answer.ok, "power-off: {answer:?}");
     machine.wait_for_power_off(Duration::from_secs(60))?;
+    Ok(())
+}
+
+/// A restart from afar would begin the 15 minutes, or the delays, anew.
+fn refuses_to_restart(page: &str) -> Result<()> {
+    let answer = client::power(page, "restart")?;
+    ensure!(!answer.ok, "it restarts for whoever asks: {answer:?}");
     Ok(())
 }
 
