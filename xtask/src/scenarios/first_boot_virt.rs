@@ -38,8 +38,62 @@ fn first_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
     refuses_to_restart(&page).context("a box that nobody has claimed")?;
     claim(&mut machine, PASSPHRASE)?;
     let mut agent = Agent::connect(&mut machine)?;
+    the_console_is_confined(&mut agent).context("the console's sandbox")?;
     agent.ask(&["write", FILE, SENTENCE])?;
     machine.cut_power()?;
+    Ok(())
+}
+
+/// What the kernel says of the page's process: a user of its own, no
+/// capability, no way to more, a seccomp filter, limits, an empty network.
+fn the_console_is_confined(agent: &mut Agent) -> Result<()> {
+    const GROUP: &str = "/sys/fs/cgroup/services/console";
+    let pid = agent.ask_text(&["read", &format!("{GROUP}/cgroup.procs")])?;
+    let pid = pid.trim();
+    let status = agent.ask_text(&["read", &format!("/proc/{pid}/status")])?;
+    let status: Vec<String> = status
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for expected in [
+        "Name: console",
+        "Uid: 200000 200000 200000 200000",
+        "Gid: 200000 200000 200000 200000",
+        "Groups:",
+        "CapInh: 0000000000000000",
+        "CapPrm: 0000000000000000",
+        "CapEff: 0000000000000000",
+        "CapBnd: 0000000000000000",
+        "CapAmb: 0000000000000000",
+        "NoNewPrivs: 1",
+        "Seccomp: 2",
+    ] {
+        ensure!(
+            status.iter().any(|line| line == expected),
+            "not \"{expected}\": {status:?}"
+        );
+    }
+    for (limit, expected) in [
+        ("memory.max", "33554432"),
+        ("memory.swap.max", "0"),
+        ("pids.max", "8"),
+    ] {
+        let value = agent.ask_text(&["read", &format!("{GROUP}/{limit}")])?;
+        ensure!(
+            value.trim() == expected,
+            "{limit} is {value}, not {expected}"
+        );
+    }
+    let network = agent.ask_text(&["read", &format!("/proc/{pid}/net/dev")])?;
+    let interfaces: Vec<&str> = network
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name.trim())
+        .collect();
+    ensure!(
+        interfaces == ["lo"],
+        "the console sees the box's network: {interfaces:?}"
+    );
     Ok(())
 }
 
