@@ -92,6 +92,45 @@ pub fn install(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
     Ok(())
 }
 
+/// The same for one package in this version or a newer one. Package lists that
+/// came with a machine may be older than Debian's last security update, so a
+/// package that is too old is looked for in new lists.
+pub fn install_at_least(name: &str, version: &str, why: &str, no_install: bool) -> Result<()> {
+    install(&[(name, why)], no_install)?;
+    if is_at_least(name, version) {
+        return Ok(());
+    }
+    let command = format!("apt-get update && apt-get install --no-install-recommends {name}");
+    if no_install {
+        bail!("the host package {name} is older than {version} ({why}); run: {command}");
+    }
+    eprintln!("updating apt's package lists and {name}");
+    apt_get(&["update"])?;
+    install_now(&[name])?;
+    if is_at_least(name, version) {
+        return Ok(());
+    }
+    bail!("Debian offers no {name} of version {version} or newer to this machine ({why})");
+}
+
+/// Whether the installed version sorts at or after `version` (dpkg(1)).
+fn is_at_least(package: &str, version: &str) -> bool {
+    let installed = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${Version}", package])
+        .output();
+    installed.is_ok_and(|output| {
+        Command::new("dpkg")
+            .args([
+                "--compare-versions",
+                &String::from_utf8_lossy(&output.stdout),
+                "ge",
+                version,
+            ])
+            .status()
+            .is_ok_and(|status| status.success())
+    })
+}
+
 fn install_now(names: &[&str]) -> Result<(), ToolError> {
     let install = ["install", "--yes", "--no-install-recommends"];
     apt_get(&[&install, names].concat())
@@ -136,5 +175,18 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("apt-get install"), "{error}");
+    }
+
+    #[test]
+    fn a_package_that_is_too_old_is_named_with_the_command_that_renews_it() {
+        // Every Debian has dpkg, and none has this one.
+        let error = install_at_least("dpkg", "99999", "for this test", true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("older than 99999") && error.contains("apt-get update"),
+            "{error}"
+        );
+        install_at_least("dpkg", "1.0", "for this test", true).unwrap();
     }
 }

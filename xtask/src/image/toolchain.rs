@@ -34,11 +34,10 @@ pub fn find(steps: &Steps, no_install: bool) -> Result<Toolchain> {
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!("there is no Rust standard library for arm64; run: rustup target add {TARGET}");
     }
-    setup::install(
-        &[(
-            "rustc-web",
-            "Rust compiler whose arm64 library Debian has (or: rustup target add aarch64-unknown-linux-gnu)",
-        )],
+    setup::install_at_least(
+        "rustc-web",
+        env!("CARGO_PKG_RUST_VERSION"),
+        "Rust compiler whose arm64 library Debian has (or: rustup target add aarch64-unknown-linux-gnu)",
         no_install,
     )?;
     let version = tool("dpkg-query", "dpkg")
