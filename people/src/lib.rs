@@ -1,0 +1,15 @@
+//! Who has mail on this box.
+//!
+//! The list is a file that Dovecot reads as it is (its "passwd-file" format,
+//! passwd(5) with Dovecot's password schemes): address, hash, uid, gid, home.
+//! Only the supervisor writes it, whole or not at all. Each person has a uid of
+//! their own, never used again for somebody else, and a home that only this uid
+//! can enter.
+
+mod address;
+mod password;
+mod store;
+
+pub use address::{Address, AddressError};
+pub use password::{PASSWORD, PasswordError};
+pub use store::{Homes, People, PeopleError, Person};

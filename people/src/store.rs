@@ -1,0 +1,435 @@
+//! The list on the encrypted disk, and the homes.
+
+use crate::address::Address;
+use crate::password::{self, PasswordError};
+use control::Secret;
+use nix::unistd::{Gid, Uid, chown};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The list's name in its folder.
+const FILE: &str = "passwd";
+/// The first uid of a person, as the mail server's namespace numbers them.
+const FIRST_UID: u32 = 20_001;
+/// One behind the last.
+const END_UID: u32 = 60_000;
+/// What one box is for: a household.
+const MOST: usize = 100;
+
+/// Why the list was not read or changed. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// The address has somebody.
+    #[error("{0} exists already.")]
+    Exists(Address),
+    /// The address has nobody.
+    #[error("{0} does not exist.")]
+    Unknown(Address),
+    /// The password is not taken.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// There are as many people as there may be.
+    #[error("This box has 100 addresses already; remove one first.")]
+    Full,
+    /// A line of the list is not what this program writes.
+    #[error("{}:{line}: not a person; restore the file from a backup", path.display())]
+    Damaged {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Somebody with mail here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The address, which is the login name too.
+    pub address: Address,
+    /// The uid in the mail server's namespace.
+    pub uid: u32,
+    hash: String,
+}
+
+/// Where homes are and who owns them.
+#[derive(Debug, Clone)]
+pub struct Homes {
+    /// The folder of all homes on the host.
+    pub folder: PathBuf,
+    /// The same folder as the mail server sees it, `/mail` say.
+    pub inside: String,
+    /// The host's id for id 0 of the mail server's user namespace.
+    pub first_id: u32,
+}
+
+/// The list, as it is on the disk.
+#[derive(Debug)]
+pub struct People {
+    folder: PathBuf,
+    homes: Homes,
+    people: Vec<Person>,
+}
+
+impl People {
+    /// Reads the list in `folder`; none yet is an empty one.
+    ///
+    /// # Errors
+    /// When it can't be read, or has a line that this program did not write.
+    pub fn read(folder: &Path, homes: Homes) -> Result<Self, PeopleError> {
+        let path = folder.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(PeopleError::Io { path, source }),
+        };
+        let people = text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| {
+                parse(line).ok_or_else(|| PeopleError::Damaged {
+                    path: path.clone(),
+                    line: index + 1,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            homes,
+            people,
+        })
+    }
+
+    /// Everybody, in the order in which they came.
+    pub fn all(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// Adds somebody, with an empty home.
+    ///
+    /// # Errors
+    /// When the address is taken, the password is not, or the disk fails.
+    pub fn add(&mut self, address: Address, password: &Secret) -> Result<(), PeopleError> {
+        if self.people.iter().any(|person| person.address == address) {
+            return Err(PeopleError::Exists(address));
+        }
+        if self.people.len() >= MOST {
+            return Err(PeopleError::Full);
+        }
+        let hash = password::hash(password)?;
+        let uid = self.unused_uid()?;
+        self.make_home(uid)?;
+        let mut people = self.people.clone();
+        people.push(Person { address, uid, hash });
+        self.replace(people)
+    }
+
+    /// Gives somebody another password.
+    ///
+    /// # Errors
+    /// When there is no such address, the password is not taken, or the disk fails.
+    pub fn set_password(
+        &mut self,
+        address: &Address,
+        password: &Secret,
+    ) -> Result<(), PeopleError> {
+        let mut people = self.people.clone();
+        let person = people
+            .iter_mut()
+            .find(|person| person.address == *address)
+            .ok_or_else(|| PeopleError::Unknown(address.clone()))?;
+        person.hash = password::hash(password)?;
+        self.replace(people)
+    }
+
+    /// Takes an address away. The mail stays in its home, under a uid that
+    /// nobody else ever gets.
+    ///
+    /// # Errors
+    /// When there is no such address, or the disk fails.
+    pub fn remove(&mut self, address: &Address) -> Result<(), PeopleError> {
+        let mut people = self.people.clone();
+        people.retain(|person| person.address != *address);
+        if people.len() == self.people.len() {
+            return Err(PeopleError::Unknown(address.clone()));
+        }
+        self.replace(people)
+    }
+
+    /// One more than any that a person or a home has.
+    fn unused_uid(&self) -> Result<u32, PeopleError> {
+        let folder = &self.homes.folder;
+        let io = |source| PeopleError::Io {
+            path: folder.clone(),
+            source,
+        };
+        let mut last = self.people.iter().map(|person| person.uid).max();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            last = last.max(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        let next = last.map_or(FIRST_UID, |last| last.saturating_add(1).max(FIRST_UID));
+        if next < END_UID {
+            Ok(next)
+        } else {
+            Err(PeopleError::Full)
+        }
+    }
+
+    /// Before the list names it: a home without a person does no harm.
+    fn make_home(&self, uid: u32) -> Result<(), PeopleError> {
+        let path = self.homes.folder.join(uid.to_string());
+        let id = self.homes.first_id + uid;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .and_then(|()| {
+                chown(&path, Some(Uid::from_raw(id)), Some(Gid::from_raw(id)))?;
+                File::open(&self.homes.folder)?.sync_all()
+            })
+            .map_err(|source| PeopleError::Io { path, source })
+    }
+
+    /// Writes the list beside the old one and puts it in its place (rename(2)),
+    /// so that a power cut leaves one or the other. The mail server's root may
+    /// read it, nobody else.
+    fn replace(&mut self, people: Vec<Person>) -> Result<(), PeopleError> {
+        let path = self.folder.join(FILE);
+        let new = self.folder.join(format!("{FILE}.new"));
+        let inside = &self.homes.inside;
+        let text: String = people.iter().map(|person| line(person, inside)).collect();
+        let owner = self.homes.first_id;
+        let write = || -> io::Result<()> {
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(text.as_bytes())?;
+            nix::unistd::fchown(
+                &file,
+                Some(Uid::from_raw(owner)),
+                Some(Gid::from_raw(owner)),
+            )?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|source| PeopleError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        self.people = people;
+        Ok(())
+    }
+}
+
+/// `address:hash:uid:gid::home::`
+fn line(person: &Person, inside: &str) -> String {
+    let Person { address, uid, hash } = person;
+    format!("{address}:{hash}:{uid}:{uid}::{inside}/{uid}::\n")
+}
+
+fn parse(line: &str) -> Option<Person> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [address, hash, uid, gid, "", _home, "", ""] = fields.as_slice() else {
+        return None;
+    };
+    let uid: u32 = uid.parse().ok()?;
+    let known = (FIRST_UID..END_UID).contains(&uid)
+        && gid.parse() == Ok(uid)
+        && hash.starts_with("{ARGON2ID}$argon2id$");
+    known.then_some(Person {
+        address: Address::parse(address).ok()?,
+        uid,
+        hash: (*hash).to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    struct Box {
+        folder: tempfile::TempDir,
+    }
+
+    impl Box {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("mail")).unwrap();
+            Self { folder }
+        }
+
+        fn homes(&self) -> PathBuf {
+            self.folder.path().join("mail")
+        }
+
+        fn people(&self) -> Result<People, PeopleError> {
+            let homes = Homes {
+                folder: self.homes(),
+                inside: "/mail".into(),
+                first_id: 300_000,
+            };
+            People::read(self.folder.path(), homes)
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.folder.path().join(FILE)).unwrap()
+        }
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn people_stay_and_each_has_a_home_that_only_their_uid_enters() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        people
+            .add(address("ben@example.org"), &secret("second password"))
+            .unwrap();
+        let again = here.people().unwrap();
+        assert_eq!(again.all(), people.all());
+        assert_eq!(again.all().len(), 2);
+        for (name, uid) in [("20001", 20_001), ("20002", 20_002)] {
+            let meta = fs::metadata(here.homes().join(name)).unwrap();
+            assert_eq!(meta.permissions().mode() & 0o7777, 0o700);
+            assert_eq!((meta.uid(), meta.gid()), (300_000 + uid, 300_000 + uid));
+        }
+        let meta = fs::metadata(here.folder.path().join(FILE)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
+        assert_eq!(meta.uid(), 300_000);
+        let text = here.text();
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.starts_with("anna@example.org:{ARGON2ID}$argon2id$v=19$"),
+            "{first}"
+        );
+        assert!(first.ends_with(":20001:20001::/mail/20001::"), "{first}");
+        assert!(!text.contains("first password"));
+    }
+
+    #[test]
+    fn a_uid_is_never_given_to_somebody_else() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        fs::write(here.homes().join("20001/mail"), "old").unwrap();
+        people.remove(&address("anna@example.org")).unwrap();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("ben@example.org"), &secret("second password"))
+            .unwrap();
+        assert_eq!(people.all()[0].uid, 20_002);
+        assert_eq!(fs::read(here.homes().join("20001/mail")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn another_password_changes_the_hash_of_one_person_only() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        people
+            .add(address("ben@example.org"), &secret("second password"))
+            .unwrap();
+        let before = people.all().to_vec();
+        people
+            .set_password(&address("ben@example.org"), &secret("third password"))
+            .unwrap();
+        let after = here.people().unwrap();
+        assert_eq!(after.all()[0], before[0]);
+        assert_ne!(after.all()[1], before[1]);
+        assert_eq!(after.all()[1].uid, before[1].uid);
+    }
+
+    #[test]
+    fn what_cannot_be_done_changes_nothing_and_says_why() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        let before = here.text();
+        let anna = address("anna@example.org");
+        let nobody = address("nobody@example.org");
+        for (error, words) in [
+            (
+                people.add(anna, &secret("second password")),
+                "exists already",
+            ),
+            (people.add(nobody.clone(), &secret("short")), "8 to 512"),
+            (
+                people.set_password(&nobody, &secret("second password")),
+                "does not exist",
+            ),
+            (people.remove(&nobody), "does not exist"),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert_eq!(here.text(), before);
+        assert_eq!(fs::read_dir(here.homes()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_half_written_list_of_an_earlier_power_cut_is_no_list() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        fs::write(here.folder.path().join("passwd.new"), "anna@exam").unwrap();
+        assert!(here.people().unwrap().all().is_empty());
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        assert_eq!(here.people().unwrap().all().len(), 1);
+        assert!(!here.folder.path().join("passwd.new").exists());
+    }
+
+    #[test]
+    fn a_line_that_this_program_did_not_write_is_named_and_left_alone() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        people
+            .add(address("anna@example.org"), &secret("first password"))
+            .unwrap();
+        let good = here.text();
+        for bad in [
+            good.replace("20001:20001", "0:0"),
+            good.replace("20001:20001", "20001:0"),
+            good.replace("{ARGON2ID}", "{PLAIN}"),
+            good.replace("::\n", ":: nopassword\n"),
+            "anna".into(),
+        ] {
+            fs::write(here.folder.path().join(FILE), good.clone() + &bad).unwrap();
+            let error = here.people().unwrap_err().to_string();
+            assert!(error.contains("passwd:2: not a person"), "{error}");
+        }
+    }
+}
