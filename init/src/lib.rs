@@ -5,6 +5,7 @@
 //! [`restart`], [`cmdline`] and [`verity`] decide and touch nothing, so that
 //! they are tested on any machine; the others make system calls.
 
+pub mod app_image;
 pub mod cmdline;
 pub mod console_log;
 pub mod device_mapper;
