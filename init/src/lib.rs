@@ -1,5 +1,5 @@
 //! What PID 1 (`init`), the initramfs stage (`early`) and the supervisor
-//! share: small modules, one concept each, no YAML and no threads.
+//! share: small modules, one concept each, no YAML.
 //!
 //! [`sys`] is the only file with unsafe code. [`plan`], [`health`],
 //! [`restart`], [`cmdline`] and [`verity`] decide and touch nothing, so that
@@ -9,6 +9,7 @@ pub mod app_image;
 pub mod cmdline;
 pub mod console_log;
 pub mod device_mapper;
+pub mod egress;
 pub mod health;
 pub mod loop_device;
 pub mod modules;

@@ -33,11 +33,16 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 8] = [
+pub const BOOTING: [(&str, &str); 10] = [
     ("qemu-system-arm", "plays the board"),
+    (
+        "qemu-utils",
+        "qemu-img makes a card whose moments can be kept",
+    ),
     ("chromium", "plays the phone"),
     ("chromium-driver", "touches and types on it"),
     ("iproute2", "lays the cable between box and router"),
+    ("nftables", "filters what a service may reach"),
     ("dnsmasq-base", "plays the home's router"),
     (
         "dosfstools",
