@@ -1,7 +1,7 @@
 //! `cargo xtask boot`: a card from the ZIP, and a box in QEMU on it.
 
 use crate::card_image;
-use crate::qemu::{self, Board, Machine, Network, QemuError, Setup};
+use crate::qemu::{self, Board, Machine, Network, QemuError, Setup, Start};
 use crate::workspace;
 use crate::{guest, image};
 use anyhow::{Context, Result, ensure};
@@ -58,6 +58,7 @@ pub fn run(arguments: &BootArguments) -> Result<()> {
     let mut machine = Machine::start(&Setup {
         board: arguments.board,
         card: card.clone(),
+        start: Start::PowerOn,
         memory: arguments.memory,
         serial: serial.clone(),
         virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,

@@ -11,6 +11,7 @@ mod guest;
 mod image;
 mod qemu;
 mod scenarios;
+mod snapshot;
 mod test;
 mod tidy;
 mod tool;

@@ -14,6 +14,7 @@
 //! Sources: QEMU's system manual, chapters "virt" and "raspi3b"; its QMP reference.
 
 use crate::card_image::{self, CardError};
+use crate::snapshot;
 use crate::tool::{ToolError, tool};
 use crate::usb_cable::{self, Cable};
 use serde_json::{Value, json};
@@ -54,6 +55,18 @@ pub enum Network {
     Tap(&'static str),
 }
 
+/// From where the box goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Power-on. The card is a raw image.
+    PowerOn,
+    /// Power-on with a card from [`snapshot::lay_over`], whose moments can be
+    /// kept by [`Machine::save`]. `virt` only.
+    PowerOnToSave,
+    /// The moment that [`Machine::save`] kept in the card's file. `virt` only.
+    Saved,
+}
+
 /// What to start.
 #[derive(Debug)]
 pub struct Setup {
@@ -61,6 +74,8 @@ pub struct Setup {
     pub board: Board,
     /// The card, made by [`card_image::make`]. The box writes to it.
     pub card: PathBuf,
+    /// From where it goes on.
+    pub start: Start,
     /// Main memory in MB; `rpi3` always has 1024.
     pub memory: u32,
     /// Where the serial console goes; appended to.
@@ -349,6 +364,14 @@ impl Machine {
             .map_err(io_error("killing QEMU"))
     }
 
+    /// Keeps this moment, disk and memory, in the card's file and ends QEMU.
+    /// [`Start::Saved`] goes on from here, as often as one likes with copies of
+    /// the file.
+    pub fn save(self) -> Result<(), QemuError> {
+        snapshot::save(&self.qmp_socket()).map_err(QemuError::Control)?;
+        self.quit()
+    }
+
     /// Ends QEMU in order, so that the card's file is whole. For the guest it is
     /// a power cut.
     pub fn quit(mut self) -> Result<(), QemuError> {
@@ -361,7 +384,9 @@ impl Machine {
 
     /// Sends one command without arguments to QEMU and waits for its answer.
     fn qmp(&self, command: &str) -> Result<(), QemuError> {
-        qmp(&self.qmp_socket(), &[json!({ "execute": command })]).map_err(QemuError::Control)
+        qmp(&self.qmp_socket(), &[json!({ "execute": command })])
+            .map(drop)
+            .map_err(QemuError::Control)
     }
 
     fn qmp_socket(&self) -> PathBuf {
@@ -423,7 +448,17 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
                 "-bios",
                 &text(&setup.virt_u_boot),
             ]);
-            more(&["-drive", &format!("if=none,id=card,format=raw,file={card}")]);
+            let format = match setup.start {
+                Start::PowerOn => "raw",
+                Start::PowerOnToSave | Start::Saved => "qcow2",
+            };
+            more(&[
+                "-drive",
+                &format!("if=none,id=card,format={format},file={card}"),
+            ]);
+            if setup.start == Start::Saved {
+                more(&["-loadvm", snapshot::NAME]);
+            }
             more(&[
                 "-device",
                 "virtio-blk-pci,drive=card",
@@ -493,32 +528,35 @@ fn page_answers(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Sends commands to QEMU, each once the one before has been answered.
-pub fn qmp(socket: &Path, commands: &[Value]) -> io::Result<()> {
+/// Sends commands to QEMU, each once the one before has been answered, and
+/// returns the last answer.
+pub fn qmp(socket: &Path, commands: &[Value]) -> io::Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // Keeping a moment writes the guest's whole memory.
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut lines = BufReader::new(stream.try_clone()?);
     let mut greeting = String::new();
     lines.read_line(&mut greeting)?;
     let capabilities = json!({ "execute": "qmp_capabilities" });
+    let mut answer = Value::Null;
     for command in [&capabilities].into_iter().chain(commands) {
         writeln!(stream, "{command}")?;
-        wait_for_return(&mut lines)?;
+        answer = wait_for_return(&mut lines)?;
     }
-    Ok(())
+    Ok(answer)
 }
 
 /// Reads QMP lines until the answer to the last command; events are passed over.
-fn wait_for_return(lines: &mut impl BufRead) -> io::Result<()> {
+fn wait_for_return(lines: &mut impl BufRead) -> io::Result<Value> {
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line)? == 0 {
             // `quit` may close the socket before its answer is out.
-            return Ok(());
+            return Ok(Value::Null);
         }
         let value: Value = serde_json::from_str(&line)?;
-        if value.get("return").is_some() {
-            return Ok(());
+        if let Some(answer) = value.get("return") {
+            return Ok(answer.clone());
         }
         if let Some(error) = value.get("error") {
             return Err(io::Error::other(error.to_string()));
@@ -542,6 +580,7 @@ mod tests {
         let setup = Setup {
             board,
             card: "card.img".into(),
+            start: Start::PowerOn,
             memory: 1024,
             serial: "serial.log".into(),
             virt_u_boot: "u-boot.bin".into(),

@@ -68,6 +68,7 @@ fn plug_in_anew(qmp_socket: &Path) -> std::io::Result<()> {
             json!({ "execute": "device_add", "arguments": adapter }),
         ],
     )
+    .map(drop)
 }
 
 #[cfg(test)]

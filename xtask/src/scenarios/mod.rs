@@ -11,6 +11,7 @@ mod phone_page;
 mod pid1_transcript;
 mod plain_card;
 mod rpi3_reaches_the_page;
+mod saved_moment;
 mod slots_fall_back;
 mod transcript;
 mod wifi_joins;
@@ -18,7 +19,7 @@ mod wifi_joins;
 use crate::agent::append_to_initrd;
 use crate::card_image;
 use crate::image::Tree;
-use crate::qemu::{self, Board, Machine, Network, Setup};
+use crate::qemu::{self, Board, Machine, Network, Setup, Start};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
@@ -57,6 +58,11 @@ pub const ALL: &[Scenario] = &[
         name: "cut_while_claiming",
         about: "the power goes while the disk is made: the box can be claimed again",
         run: cut_while_claiming::run,
+    },
+    Scenario {
+        name: "saved_moment",
+        about: "an unlocked box kept by QEMU: goes on as often as one likes, each from the same moment",
+        run: saved_moment::run,
     },
     Scenario {
         name: "pid1_transcript",
@@ -167,9 +173,21 @@ impl Lab {
 
     /// Switches a box on.
     fn start(&self, board: Board, card: &Path, folder: &Path) -> Result<Machine> {
+        self.start_from(Start::PowerOn, board, card, folder)
+    }
+
+    /// Switches a box on, or lets it go on from a kept moment.
+    fn start_from(
+        &self,
+        start: Start,
+        board: Board,
+        card: &Path,
+        folder: &Path,
+    ) -> Result<Machine> {
         Ok(Machine::start(&Setup {
             board,
             card: card.to_owned(),
+            start,
             memory: 1024,
             serial: folder.join("serial.log"),
             virt_u_boot: self.virt_u_boot.clone(),

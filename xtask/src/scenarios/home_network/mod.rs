@@ -12,7 +12,7 @@ mod router;
 
 use super::Lab;
 use crate::agent::Agent;
-use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, QemuError, Setup};
+use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
 use anyhow::{Context, Result, bail, ensure};
 use ntp::TimeServer;
 use router::{Lease, Router};
@@ -70,6 +70,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
     let mut machine = Machine::start(&Setup {
         board: Board::Virt,
         card: arguments.folder.join("card.img"),
+        start: Start::PowerOn,
         memory: 1024,
         serial: arguments.folder.join("serial.log"),
         virt_u_boot: arguments.u_boot.clone(),
