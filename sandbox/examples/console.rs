@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sandbox::{
-    Access, Entry, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, policy, spawn,
+    Access, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, policy, spawn,
 };
 
 /// The status of a box that is fresh.
@@ -36,15 +36,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             entry(program, "/console", Access::Execute),
             entry(nacl, "/nacl-fast.min.js", Access::Read),
         ]),
+        volumes: vec![],
+        scratch: vec![],
         devices: vec![],
         proc: Proc::Absent,
         argv: vec!["/console".into()],
         env: vec![],
         cgroup: None,
-        user: User {
+        user: User::One {
             inside: 1000,
             outside: 200_000,
         },
+        capabilities: vec![],
+        network: Network::default(),
         rlimits: Rlimits {
             open_files: 256,
             file_size: 0,

@@ -16,6 +16,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, fchdir, pivot_root, read, sethostname, setsid, write};
 
+use crate::capabilities::Kept;
 use crate::path_rules::{self, Rule};
 use crate::root::Prepared;
 use crate::spec::{Proc, Rlimits, WriteExecute};
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     /// themselves have numbers above all of those.
     pub(crate) fds: Vec<(OwnedFd, RawFd)>,
     pub(crate) id: u32,
+    pub(crate) kept: Kept,
+    pub(crate) loopback: bool,
     pub(crate) write_execute: WriteExecute,
     pub(crate) filter: Vec<libc::sock_filter>,
     pub(crate) exec: sys::Exec,
@@ -46,13 +49,14 @@ pub(crate) struct Plan {
 #[repr(u8)]
 pub(crate) enum Step {
     Session,
+    Loopback,
     PrivateMounts,
     AttachRoot,
-    /// Its index says which of [`Prepared::mounts`].
-    AttachMount,
     MountProc,
     PivotRoot,
     DetachOldRoot,
+    /// Its index says which of [`Prepared::mounts`].
+    AttachMount,
     HostName,
     CgroupNamespace,
     Keyring,
@@ -76,14 +80,15 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 25] = [
+    const ALL: [(Step, &'static str); 26] = [
         (Step::Session, "session"),
+        (Step::Loopback, "loopback"),
         (Step::PrivateMounts, "private mounts"),
         (Step::AttachRoot, "attach root"),
-        (Step::AttachMount, "attach mount"),
         (Step::MountProc, "mount /proc"),
         (Step::PivotRoot, "pivot_root"),
         (Step::DetachOldRoot, "detach old root"),
+        (Step::AttachMount, "attach mount"),
         (Step::HostName, "host name"),
         (Step::CgroupNamespace, "cgroup namespace"),
         (Step::Keyring, "session keyring"),
@@ -161,6 +166,9 @@ pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
 fn enter(plan: &Plan, ruleset: RulesetCreated) -> Failure {
     let steps = || -> Result<(), Failure> {
         session().map_err(at(Step::Session))?;
+        if plan.loopback {
+            sys::loopback_up().map_err(at(Step::Loopback))?;
+        }
         enter_root(plan)?;
         sethostname(plan.name.as_str()).map_err(at(Step::HostName))?;
         // Not in the clone: there the namespace's root would be the parent's
@@ -199,10 +207,6 @@ fn enter_root(plan: &Plan) -> Result<(), Failure> {
     let root = plan.root.root.as_fd();
     sys::move_mount(root, c"/").map_err(at(Step::AttachRoot))?;
     fchdir(root).map_err(at(Step::AttachRoot))?;
-    for (i, m) in plan.root.mounts.iter().enumerate() {
-        let failed = |e| Failure(Step::AttachMount, i, e);
-        sys::move_mount(m.tree.as_fd(), &m.path).map_err(failed)?;
-    }
     if plan.proc == Proc::OwnPids {
         // Before the host's /proc is gone: the kernel gives a user namespace
         // one only where one is in sight already.
@@ -215,7 +219,14 @@ fn enter_root(plan: &Plan) -> Result<(), Failure> {
     // new one and is taken off again.
     pivot_root(c".", c".").map_err(at(Step::PivotRoot))?;
     umount2(c".", MntFlags::MNT_DETACH).map_err(at(Step::DetachOldRoot))?;
-    chdir(c"/").map_err(at(Step::DetachOldRoot))
+    chdir(c"/").map_err(at(Step::DetachOldRoot))?;
+    // Only now, so that a symbolic link on the way (/var/run) leads to a place
+    // in this root and not in the host's, as it will for Landlock's rules.
+    for (i, m) in plan.root.mounts.iter().enumerate() {
+        let failed = |e| Failure(Step::AttachMount, i, e);
+        sys::move_mount(m.tree.as_fd(), &m.path).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn limit(limits: Rlimits) -> Result<(), Errno> {
@@ -226,12 +237,12 @@ fn limit(limits: Rlimits) -> Result<(), Errno> {
 }
 
 fn drop_privileges(plan: &Plan) -> Result<(), Failure> {
-    sys::lock_securebits().map_err(at(Step::Securebits))?;
+    sys::set_securebits(plan.kept).map_err(at(Step::Securebits))?;
     sys::setgroups_none().map_err(at(Step::DropGroups))?;
     sys::setresgid(plan.id).map_err(at(Step::SetGid))?;
     sys::setresuid(plan.id).map_err(at(Step::SetUid))?;
-    sys::drop_bounding_set().map_err(at(Step::BoundingSet))?;
-    sys::drop_capabilities().map_err(at(Step::Capabilities))?;
+    sys::limit_bounding_set(plan.kept).map_err(at(Step::BoundingSet))?;
+    sys::limit_capabilities(plan.kept).map_err(at(Step::Capabilities))?;
     sys::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
     if plan.write_execute == WriteExecute::Refused {
         sys::refuse_write_execute().map_err(at(Step::WriteExecute))?;

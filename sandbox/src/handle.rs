@@ -1,5 +1,7 @@
 //! A running sandbox: killed, reaped and cleaned away through its pidfd.
 
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -7,6 +9,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::cgroup::{CgroupError, Group};
+use crate::network;
 use crate::sys;
 
 /// A running sandbox. Dropping it kills the program, reaps it and removes its
@@ -62,6 +65,25 @@ impl Child {
             Err(Errno::ESRCH) => Ok(()),
             result => result,
         }
+    }
+
+    /// Connects to 127.0.0.1 inside the sandbox's network namespace. The
+    /// stream is close-on-exec and can be passed to another sandbox.
+    pub fn connect_tcp(&self, port: u16) -> io::Result<TcpStream> {
+        let failed = |e| self.net_error("connect to", port, e);
+        network::connect_tcp(self.pidfd.as_fd(), port).map_err(failed)
+    }
+
+    /// Listens on 127.0.0.1 inside the sandbox's network namespace, where
+    /// Landlock does not bind the caller. The listener is close-on-exec.
+    pub fn bind_tcp(&self, port: u16) -> io::Result<TcpListener> {
+        let failed = |e| self.net_error("bind", port, e);
+        network::bind_tcp(self.pidfd.as_fd(), port).map_err(failed)
+    }
+
+    fn net_error(&self, what: &str, port: u16, e: io::Error) -> io::Error {
+        let text = format!("sandbox {}: {what} 127.0.0.1:{port} inside: {e}", self.name);
+        io::Error::new(e.kind(), text)
     }
 
     /// Waits until the program has ended and reaps it.

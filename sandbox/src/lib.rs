@@ -3,9 +3,10 @@
 //! [`spawn`] takes a typed [`Spec`] and the descriptors that the program may
 //! hold, and gives a running [`Child`]. One `clone3` makes a user, mount, pid,
 //! network, ipc and uts namespace, straight into the program's cgroup; a
-//! cgroup namespace follows inside. Then come a read-only root, limits, no
-//! capabilities, no new privileges, Landlock (a hard requirement) and a
-//! seccomp allowlist. What the kernel can't give is an error that names the
+//! cgroup namespace follows inside. Then come a read-only root with the
+//! volumes it may keep things in, limits, no capabilities (or the few that a
+//! root of its own ids keeps), no new privileges, Landlock (a hard
+//! requirement) and a seccomp allowlist. What the kernel can't give is an error that names the
 //! step, never silently less:
 //! `sandbox console: step "pivot_root": EPERM: Operation not permitted`.
 //!
@@ -24,30 +25,46 @@
 //!
 //! Limits of this version. `PR_SET_DUMPABLE` is reset by `execve`, so a
 //! program clears it itself; core files are limited to 0 bytes here, which a
-//! `core_pattern` that is a pipe ignores. The mapped user range is one id, and
-//! `setgroups` is not set to `deny`: the child uses it to drop the parent's
-//! groups and then has no capability to call it again. The child is PID 1 of
-//! its namespace, so it sees only the signals that it handles, and SIGKILL.
+//! `core_pattern` that is a pipe ignores. `setgroups` is not set to `deny`: the
+//! child uses it to drop the parent's groups, and after that it takes
+//! [`Capability::SetGid`]. Root's files of the host (the root directory's, say)
+//! belong to nobody inside, whatever the range. Landlock of ABI 6 sees neither
+//! UDP nor connecting to a Unix socket by its path; nor does it refuse new
+//! namespaces, which is the policy's matter: a process may make them if and
+//! only if its policy allows `clone`, `unshare` or `setns` those flags (and a
+//! policy can't look into the arguments of `clone3`). Mounting is refused to
+//! everyone inside, in new namespaces too. A program that ends at once may
+//! have been killed between its last step and `execve`: see its [`Exit`].
+//! The child is PID 1 of its namespace, so it sees only the signals that it
+//! handles, and SIGKILL.
 //! The parent needs root, `/proc`, and a kernel of 6.12 or later.
 //!
 //! Sources: clone(2), mount_setattr(2), move_mount(2), pivot_root(2),
 //! user_namespaces(7), capabilities(7), landlock(7), seccomp(2) and
 //! Documentation/admin-guide/cgroup-v2.rst.
 
+mod capabilities;
 mod cgroup;
 mod child;
 mod handle;
+mod ids;
+mod network;
 mod path_rules;
 pub mod policy;
 mod root;
 mod spawn;
 mod spec;
 mod sys;
+mod volumes;
 
+pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
 pub use handle::{Child, Exit};
+pub use ids::User;
+pub use network::{Connect, Network, Tcp};
 pub use policy::{CONSOLE, Policy, PolicyError};
-pub use spawn::{SandboxError, spawn};
+pub use spawn::{SandboxError, spawn, spawn_prepared};
 pub use spec::{
-    Access, Device, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, User, WriteExecute,
+    Access, Device, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
 };
+pub use volumes::{Scratch, Volume};

@@ -2,9 +2,9 @@
 //!
 //! The ruleset handles everything that ABI 6 can refuse (Linux 6.12, the
 //! box's kernel): all filesystem rights, TCP bind and connect, abstract Unix
-//! sockets and signals to the outside. It is made by the parent, so a kernel
-//! without it is known before anything runs; the rules are added by the child,
-//! because the paths exist only in its root. Source: landlock(7),
+//! sockets and signals to the outside. It is made by the parent, with the rules
+//! for ports, so a kernel without it is known before anything runs; the rules
+//! for paths are added by the child, because they exist only in its root. Source: landlock(7),
 //! Documentation/userspace-api/landlock.rst.
 
 use std::error::Error;
@@ -12,12 +12,14 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
+
+use crate::network::{Connect, Tcp};
 
 /// What the box's kernel has, and no less is accepted anywhere.
 const REQUIRED: ABI = ABI::V6;
@@ -43,18 +45,49 @@ pub(crate) fn device() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::WriteFile
 }
 
-/// An empty ruleset that refuses everything, or why the kernel can't.
-pub(crate) fn ruleset() -> Result<RulesetCreated, RulesetError> {
-    ruleset_of(REQUIRED)
+/// All that keeping files takes: reading, and files, directories, symbolic
+/// links, fifos and Unix sockets made, renamed, truncated and removed. Never
+/// executing, and no device.
+pub(crate) fn read_write() -> BitFlags<AccessFs> {
+    read()
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::RemoveDir
+        | AccessFs::RemoveFile
+        | AccessFs::MakeDir
+        | AccessFs::MakeReg
+        | AccessFs::MakeSym
+        | AccessFs::MakeFifo
+        | AccessFs::MakeSock
+        | AccessFs::Refer
 }
 
-fn ruleset_of(abi: ABI) -> Result<RulesetCreated, RulesetError> {
-    Ruleset::default()
+/// A ruleset that refuses everything but `tcp`, or why the kernel can't.
+pub(crate) fn ruleset(tcp: &Tcp) -> Result<RulesetCreated, RulesetError> {
+    ruleset_of(REQUIRED, tcp)
+}
+
+fn ruleset_of(abi: ABI, tcp: &Tcp) -> Result<RulesetCreated, RulesetError> {
+    let none = Vec::new();
+    let (net, connect) = match &tcp.connect {
+        Connect::None => (AccessNet::from_all(abi), &none),
+        Connect::Ports(ports) => (AccessNet::from_all(abi), ports),
+        // There is no rule for all ports; what is not handled is not refused.
+        Connect::Any => (AccessNet::from_all(abi) & !AccessNet::ConnectTcp, &none),
+    };
+    let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))?
-        .handle_access(AccessNet::from_all(abi))?
+        .handle_access(net)?
         .scope(Scope::from_all(abi))?
-        .create()
+        .create()?;
+    for port in &tcp.bind {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
+    }
+    for port in connect {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    Ok(ruleset)
 }
 
 /// Child: adds a rule. The current root is the sandbox's.
@@ -102,7 +135,9 @@ mod tests {
     #[test]
     fn a_right_that_the_kernel_lacks_is_an_error_and_not_left_out() {
         // No kernel that these tests run on has ABI 9 yet; 6.18 has 7.
-        let error = ruleset_of(ABI::V9).unwrap_err().to_string();
+        let error = ruleset_of(ABI::V9, &Tcp::default())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("incompatible") || error.contains("partially"),
             "{error}"

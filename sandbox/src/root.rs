@@ -1,11 +1,11 @@
-//! The root, made by the parent as detached mounts that are complete and
-//! read-only before the child exists.
+//! The root, made by the parent as detached mounts that are complete, and
+//! read-only unless they are to be written, before the child exists.
 //!
 //! The tmpfs belongs to the host's user namespace, so its files are owned by a
 //! user that the sandbox does not have. The child only attaches the pieces:
 //! since Linux 6.15 the parent could do that as well.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,8 +15,9 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag, mknod};
 
-use crate::spec::{Access, Device, Entry, Proc, Root, Spec};
+use crate::spec::{Access, Entry, Proc, Root, Spec};
 use crate::sys;
+use crate::volumes::Scratch;
 
 /// The detached root and what is to be attached below it, in order.
 pub(crate) struct Prepared {
@@ -70,6 +71,22 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
         let path = relative(path)?;
         mounts.push(Mount { tree, path });
     }
+    for volume in &spec.volumes {
+        let read_only = match volume.writable {
+            true => 0,
+            false => sys::MOUNT_ATTR_RDONLY,
+        };
+        let tree = open_tree(&volume.host)?;
+        let attributes = SAFE | sys::MOUNT_ATTR_NOEXEC | read_only;
+        seal(&tree, &volume.host, attributes)?;
+        let path = relative(&volume.path)?;
+        mounts.push(Mount { tree, path });
+    }
+    for scratch in &spec.scratch {
+        let tree = scratch_tmpfs(spec, scratch)?;
+        let path = relative(&scratch.path)?;
+        mounts.push(Mount { tree, path });
+    }
     Ok(Prepared { root, mounts })
 }
 
@@ -90,45 +107,59 @@ fn seal(tree: &OwnedFd, path: &Path, attributes: u64) -> Result<(), Failed> {
     })
 }
 
-/// A tmpfs with a place for each entry and device, already read-only.
-fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
-    let make = || -> Result<OwnedFd, nix::errno::Errno> {
-        let context = sys::fsopen_tmpfs()?;
-        let context = context.as_fd();
-        // Only directories and empty files ever live here.
-        sys::fsconfig_string(context, c"size", c"64k")?;
-        sys::fsconfig_string(context, c"nr_inodes", c"1k")?;
-        sys::fsconfig_string(context, c"mode", c"0755")?;
-        sys::fsconfig_create(context)?;
-        sys::fsmount(context, SAFE | sys::MOUNT_ATTR_NOEXEC)
+/// A detached tmpfs with these options.
+fn new_tmpfs(options: &[(&CStr, &str)]) -> io::Result<OwnedFd> {
+    let context = sys::fsopen_tmpfs()?;
+    let context = context.as_fd();
+    for (key, value) in options {
+        sys::fsconfig_string(context, key, &CString::new(*value)?)?;
+    }
+    sys::fsconfig_create(context)?;
+    Ok(sys::fsmount(context, SAFE | sys::MOUNT_ATTR_NOEXEC)?)
+}
+
+fn scratch_tmpfs(spec: &Spec, scratch: &Scratch) -> Result<OwnedFd, Failed> {
+    let failed = |source| Failed {
+        step: format!("scratch {}", scratch.path.display()),
+        source,
     };
-    let root = make().map_err(|e| Failed {
+    let owner = spec.user.on_host(spec.user.run_as());
+    let owner = owner.ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    let options = scratch.options(owner);
+    let options: Vec<(&CStr, &str)> = options.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    new_tmpfs(&options).map_err(failed)
+}
+
+/// A tmpfs with a place for all that is mounted on it, already read-only.
+fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
+    // Only directories and empty files ever live here.
+    let options = [(c"size", "64k"), (c"nr_inodes", "1k"), (c"mode", "0755")];
+    let root = new_tmpfs(&options).map_err(|source| Failed {
         step: "root tmpfs".into(),
-        source: e.into(),
+        source,
     })?;
     // The new mount has no path, but its descriptor has one.
     let base = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-    for entry in entries {
-        let directory = fs::metadata(&entry.host).map(|m| m.is_dir());
+    let entries = entries.iter().map(|e| (&e.host, &e.path));
+    let volumes = spec.volumes.iter().map(|v| (&v.host, &v.path));
+    for (host, path) in entries.chain(volumes) {
+        let directory = fs::metadata(host).map(|m| m.is_dir());
         directory
-            .and_then(|directory| place(&base, &entry.path, directory))
+            .and_then(|directory| place(&base, path, directory))
             .map_err(|source| Failed {
-                step: format!(
-                    "place {} for {}",
-                    entry.path.display(),
-                    entry.host.display()
-                ),
+                step: format!("place {} for {}", path.display(), host.display()),
                 source,
             })?;
     }
-    let devices = spec.devices.iter().map(|d: &Device| (d.path(), false));
+    let devices = spec.devices.iter().map(|d| (Path::new(d.path()), false));
+    let scratch = spec.scratch.iter().map(|s| (s.path.as_path(), true));
     let proc = match spec.proc {
         Proc::Absent => None,
-        Proc::OwnPids => Some(("/proc", true)),
+        Proc::OwnPids => Some((Path::new("/proc"), true)),
     };
-    for (path, directory) in devices.chain(proc) {
-        place(&base, Path::new(path), directory).map_err(|source| Failed {
-            step: format!("place {path}"),
+    for (path, directory) in devices.chain(scratch).chain(proc) {
+        place(&base, path, directory).map_err(|source| Failed {
+            step: format!("place {}", path.display()),
             source,
         })?;
     }

@@ -1,18 +1,23 @@
 //! The one entry: prepare, clone, map the ids, wait for `execve` or its error.
 
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
-use nix::unistd::{Pid, pipe2, write};
+use nix::unistd::{Pid, pipe2, read, write};
 
+use crate::capabilities::Kept;
 use crate::cgroup::{CgroupError, Group};
 use crate::child::{self, Plan, Report, Step};
 use crate::handle::Child;
+use crate::network;
 use crate::path_rules::{self, Rule};
 use crate::root::{self, Failed};
 use crate::spec::{self, Access, Spec, SpecError};
@@ -78,6 +83,31 @@ fn named(error: &io::Error) -> String {
 /// Returns once the program itself runs (`execve` succeeded). The caller must
 /// be root and should not reap children that it does not know.
 pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxError> {
+    spawn_prepared(spec, fds, |_| Ok(()))
+}
+
+/// As [`spawn`], and runs `prepare` here once the child's namespaces exist and
+/// its ids are mapped, before it goes on: the time to move an interface into
+/// its network. The pid is the child's here; nothing of the sandbox's program
+/// runs yet. An error of `prepare` stops the start, as step "prepare".
+pub fn spawn_prepared(
+    spec: &Spec,
+    fds: Vec<(OwnedFd, RawFd)>,
+    prepare: impl FnOnce(Pid) -> io::Result<()>,
+) -> Result<Child, SandboxError> {
+    spawn_within(START, spec, fds, prepare)
+}
+
+/// How long a child may take from its ids to `execve`. It waits for nothing
+/// there but disks, so one that takes longer never comes.
+const START: Duration = Duration::from_secs(10);
+
+fn spawn_within(
+    limit: Duration,
+    spec: &Spec,
+    fds: Vec<(OwnedFd, RawFd)>,
+    prepare: impl FnOnce(Pid) -> io::Result<()>,
+) -> Result<Child, SandboxError> {
     let sandbox = || spec.name.clone();
     let failed = |step: &str, source: io::Error| SandboxError::Step {
         sandbox: sandbox(),
@@ -92,7 +122,7 @@ pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxEr
     spec::check(spec, &targets).map_err(wrong)?;
     let exec = exec(spec).map_err(wrong)?;
     let rules = rules(spec).map_err(wrong)?;
-    let ruleset = path_rules::ruleset().map_err(|e| SandboxError::Landlock {
+    let ruleset = path_rules::ruleset(&spec.network.tcp).map_err(|e| SandboxError::Landlock {
         sandbox: sandbox(),
         source: Box::new(e),
     })?;
@@ -129,7 +159,9 @@ pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxEr
         rlimits: spec.rlimits,
         rules,
         fds,
-        id: spec.user.inside,
+        id: spec.user.run_as(),
+        kept: Kept::of(&spec.capabilities),
+        loopback: spec.network.loopback,
         write_execute: spec.write_execute,
         filter: spec.policy.program().to_vec(),
         exec,
@@ -155,12 +187,13 @@ pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxEr
     // Closes the child's pipe ends here, so that its exec or end is seen.
     let describe = describe(spec, &plan);
     drop(plan);
-    map_ids(spec, pid).map_err(|e| failed("map ids", e))?;
+    spec.user.map_into(pid).map_err(|e| failed("map ids", e))?;
+    if spec.network.unprivileged_ports {
+        network::unprivileged_ports(child.pidfd()).map_err(|e| failed("unprivileged ports", e))?;
+    }
+    prepare(pid).map_err(|e| failed("prepare", e))?;
     write(&go_write, &[1]).map_err(|e| failed("start", e.into()))?;
-    let mut bytes = Vec::new();
-    File::from(report_read)
-        .read_to_end(&mut bytes)
-        .map_err(|e| failed("start", e))?;
+    let bytes = read_to_end(&report_read, limit).map_err(|e| failed("start", e))?;
     if bytes.is_empty() {
         return Ok(child);
     }
@@ -170,6 +203,29 @@ pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxEr
     };
     let source = io::Error::from_raw_os_error(report.errno);
     Err(failed(&describe(report), source))
+}
+
+/// All that the child reports, which ends with its `execve` or its life.
+fn read_to_end(report: &OwnedFd, limit: Duration) -> io::Result<Vec<u8>> {
+    let end = Instant::now() + limit;
+    let (mut bytes, mut part) = (Vec::new(), [0; 64]);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // Rounded up, or the last millisecond would be spent spinning.
+        let left = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(report.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => {
+                let text = format!("the program did not run within {limit:?}; killed");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            Ok(_) => match read(report, &mut part)? {
+                0 => return Ok(bytes),
+                count => bytes.extend_from_slice(&part[..count]),
+            },
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
 }
 
 fn fd_number(fd: &OwnedFd) -> u32 {
@@ -211,33 +267,31 @@ fn exec(spec: &Spec) -> Result<sys::Exec, SpecError> {
 }
 
 fn rules(spec: &Spec) -> Result<Vec<Rule>, SpecError> {
+    let paths = spec.paths.iter().map(|rule| {
+        let rights = match rule.access {
+            Access::Read => path_rules::read(),
+            Access::Execute => path_rules::execute(),
+        };
+        (rule.path.as_path(), rights)
+    });
+    let volumes = spec.volumes.iter().map(|volume| {
+        let rights = match volume.writable {
+            true => path_rules::read_write(),
+            false => path_rules::read(),
+        };
+        (volume.path.as_path(), rights)
+    });
+    let scratch = spec.scratch.iter();
+    let scratch = scratch.map(|s| (s.path.as_path(), path_rules::read_write()));
+    let devices = spec.devices.iter();
+    let devices = devices.map(|d| (Path::new(d.path()), path_rules::device()));
     let mut rules = Vec::new();
-    for rule in &spec.paths {
-        let path = CString::new(rule.path.as_os_str().as_bytes());
-        rules.push(Rule {
-            path: path.map_err(|_| SpecError::Path(rule.path.clone()))?,
-            rights: match rule.access {
-                Access::Read => path_rules::read(),
-                Access::Execute => path_rules::execute(),
-            },
-        });
-    }
-    for device in &spec.devices {
-        let path = CString::new(device.path());
-        rules.push(Rule {
-            path: path.map_err(|_| SpecError::Path(device.path().into()))?,
-            rights: path_rules::device(),
-        });
+    for (path, rights) in paths.chain(volumes).chain(scratch).chain(devices) {
+        let text = CString::new(path.as_os_str().as_bytes());
+        let text = text.map_err(|_| SpecError::Path(path.to_owned()))?;
+        rules.push(Rule { path: text, rights });
     }
     Ok(rules)
-}
-
-/// Maps the one user and group: user_namespaces(7). The child waits meanwhile,
-/// and is not reaped, so the pid is its own.
-fn map_ids(spec: &Spec, pid: Pid) -> io::Result<()> {
-    let line = format!("{} {} 1\n", spec.user.inside, spec.user.outside);
-    fs::write(format!("/proc/{pid}/uid_map"), &line)?;
-    fs::write(format!("/proc/{pid}/gid_map"), &line)
 }
 
 /// Names a report's step with what it was about.

@@ -2,8 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::capabilities::{self, Capability};
 use crate::cgroup::Cgroup;
+use crate::ids::User;
+use crate::network::{self, Network};
 use crate::policy::Policy;
+use crate::volumes::{self, Scratch, Volume};
 
 /// Everything that one sandbox is given. What is not here, it does not have.
 #[derive(Debug, Clone)]
@@ -12,6 +16,10 @@ pub struct Spec {
     pub name: String,
     /// The files that it sees.
     pub root: Root,
+    /// Directories of the host, to read or to write.
+    pub volumes: Vec<Volume>,
+    /// Memory to write files in.
+    pub scratch: Vec<Scratch>,
     /// Device nodes of the host that it may open, at `/dev/…`.
     pub devices: Vec<Device>,
     /// Whether it has a `/proc`.
@@ -23,15 +31,25 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     /// The cgroup and its limits; `None` where the host offers no cgroup v2.
     pub cgroup: Option<Cgroup>,
-    /// The only user and group id that exists inside.
+    /// The user and group ids that exist inside, and the one it runs as.
     pub user: User,
+    /// What it may do as root inside. Empty: nothing, whoever it is. Others
+    /// only with a [`User::Range`] that it runs as 0 of; what that root
+    /// executes keeps them, and who becomes another user loses them all.
+    pub capabilities: Vec<Capability>,
+    /// Its network. Nothing, by default.
+    pub network: Network,
     /// Limits of setrlimit(2). Core files are always limited to 0.
     pub rlimits: Rlimits,
     /// What Landlock allows; everything else that it can refuse, it refuses:
-    /// every other path, binding and connecting TCP, abstract Unix sockets
-    /// and signals to the outside. `devices` are allowed by being listed.
+    /// every other path, every TCP port that `network` does not list, abstract
+    /// Unix sockets and signals to the outside. `volumes`, `scratch` and
+    /// `devices` are allowed by being listed.
     pub paths: Vec<PathRule>,
     /// The system calls that it may make, from [`crate::policy::load_str`].
+    /// It may make namespaces if and only if this lets `clone`, `unshare` or
+    /// `setns` have those flags (a zygote's may); mounts are refused by
+    /// Landlock even there.
     pub policy: Policy,
     /// Whether memory may become executable after it was writable.
     pub write_execute: WriteExecute,
@@ -86,6 +104,8 @@ pub enum Device {
     Zero,
     /// `/dev/random`
     Random,
+    /// `/dev/urandom`
+    Urandom,
 }
 
 impl Device {
@@ -95,6 +115,7 @@ impl Device {
             Device::Null => "/dev/null",
             Device::Zero => "/dev/zero",
             Device::Random => "/dev/random",
+            Device::Urandom => "/dev/urandom",
         }
     }
 }
@@ -106,15 +127,6 @@ pub enum Proc {
     Absent,
     /// One with the pids of the sandbox and no other file (`subset=pid`).
     OwnPids,
-}
-
-/// The user inside and what the host sees. The group ids are the same numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
-    /// The id inside the sandbox, say 1000. Not 0.
-    pub inside: u32,
-    /// The id on the host, 100000 or more, of this sandbox alone, say 200000.
-    pub outside: u32,
 }
 
 /// Limits of setrlimit(2).
@@ -148,7 +160,7 @@ pub enum SpecError {
     /// `argv` is empty, or a string holds a NUL byte.
     #[error("argv or env: {0}")]
     Arguments(String),
-    /// The user would be root, or a user of the host.
+    /// The one user would be root, or a user of the host.
     #[error(
         "user {inside} (outside {outside}): the id inside must not be 0, the one outside at least 100000"
     )]
@@ -158,6 +170,30 @@ pub enum SpecError {
         /// The id outside.
         outside: u32,
     },
+    /// A range of ids is empty, reaches ids of the host, or lacks `run_as`.
+    #[error(
+        "user range {outside} + {count}: the first id outside must be at least 100000, the last at most 4294967294, and run_as {run_as} below the count"
+    )]
+    Range {
+        /// The first id outside.
+        outside: u32,
+        /// How many.
+        count: u32,
+        /// The id inside that the program would run as.
+        run_as: u32,
+    },
+    /// Capabilities for somebody who is not the root of a range.
+    #[error("capabilities need a user range with run_as 0; give it one, or no capabilities")]
+    Capabilities,
+    /// Something would be mounted at or below a volume or a scratch.
+    #[error("{0:?} must not be / and nothing else may be mounted at or below it")]
+    MountPoint(PathBuf),
+    /// A limit of a scratch that would be none, or a mode that is none.
+    #[error("scratch {0:?}: size and inodes must not be 0, the mode at most 0o7777")]
+    Scratch(PathBuf),
+    /// Port 0 to connect to.
+    #[error("tcp.connect: there is no port 0; name the ports, or allow any")]
+    ConnectPort,
     /// The limits are above what can be used at all.
     #[error("descriptor target {0} is negative, given twice, or not below rlimits.open_files")]
     Target(i32),
@@ -201,10 +237,17 @@ pub(crate) fn check(spec: &Spec, targets: &[i32]) -> Result<(), SpecError> {
         Some(program) => check_path(Path::new(program))?,
         None => return Err(SpecError::Arguments("argv is empty".into())),
     }
-    let User { inside, outside } = spec.user;
-    if inside == 0 || inside == u32::MAX || outside < 100_000 || outside == u32::MAX {
-        return Err(SpecError::User { inside, outside });
+    for volume in &spec.volumes {
+        check_path(&volume.host)?;
+        check_path(&volume.path)?;
     }
+    for scratch in &spec.scratch {
+        check_path(&scratch.path)?;
+    }
+    volumes::check(spec)?;
+    spec.user.check()?;
+    capabilities::check(&spec.capabilities, spec.user)?;
+    network::check(&spec.network)?;
     if spec.rlimits.open_files < 3 {
         // 0, 1 and 2 are always there.
         return Err(SpecError::Target(2));

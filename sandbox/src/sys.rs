@@ -15,6 +15,8 @@ use std::ptr::null;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::capabilities::Kept;
+
 type Result<T> = std::result::Result<T, Errno>;
 
 /// `CLONE_CLEAR_SIGHAND`, `CLONE_INTO_CGROUP` (linux/sched.h).
@@ -224,21 +226,14 @@ fn prctl(operation: c_int, argument: c_ulong) -> Result<c_int> {
     })
 }
 
-/// Child: capabilities(7), "The securebits flags": root means nothing, a
-/// change of ids changes no capability, none can be kept or made ambient, and
-/// all of this is locked.
-pub(crate) fn lock_securebits() -> Result<()> {
-    const NOROOT: c_ulong = 0b11;
-    const NO_SETUID_FIXUP: c_ulong = 0b11 << 2;
-    const KEEP_CAPS_LOCKED: c_ulong = 1 << 5;
-    const NO_CAP_AMBIENT_RAISE: c_ulong = 0b11 << 6;
-    let bits = NOROOT | NO_SETUID_FIXUP | KEEP_CAPS_LOCKED | NO_CAP_AMBIENT_RAISE;
-    prctl(libc::PR_SET_SECUREBITS, bits).map(drop)
+/// Child: what root and a change of ids mean; see [`Kept::securebits`].
+pub(crate) fn set_securebits(kept: Kept) -> Result<()> {
+    prctl(libc::PR_SET_SECUREBITS, kept.securebits()).map(drop)
 }
 
-/// Child: empties the bounding set.
-pub(crate) fn drop_bounding_set() -> Result<()> {
-    for capability in 0..64 {
+/// Child: leaves only `kept` in the bounding set.
+pub(crate) fn limit_bounding_set(kept: Kept) -> Result<()> {
+    for capability in (0..64).filter(|number| !kept.has(*number)) {
         match prctl(libc::PR_CAPBSET_DROP, capability) {
             Ok(_) => {}
             // The kernel's last capability is behind us.
@@ -249,11 +244,12 @@ pub(crate) fn drop_bounding_set() -> Result<()> {
     Ok(())
 }
 
-/// Child: empties the effective, permitted and inheritable sets: capset(2).
-pub(crate) fn drop_capabilities() -> Result<()> {
+/// Child: leaves only `kept` effective and permitted, and nothing
+/// inheritable: capset(2).
+pub(crate) fn limit_capabilities(kept: Kept) -> Result<()> {
     const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let header = [LINUX_CAPABILITY_VERSION_3, 0];
-    let sets = [0u32; 6];
+    let sets = [kept.bits(), kept.bits(), 0, 0, 0, 0];
     // SAFETY: version 3 reads two words of header and six of sets.
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     Errno::result(result).map(drop)
@@ -281,6 +277,26 @@ pub(crate) fn new_session_keyring() -> Result<()> {
         Err(Errno::ENOSYS) => Ok(()),
         result => result.map(drop),
     }
+}
+
+/// Child: brings `lo` up in its network namespace: netdevice(7).
+pub(crate) fn loopback_up() -> Result<()> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: only integers.
+    let socket = owned(c_long::from(unsafe {
+        libc::socket(libc::AF_INET, kind, 0)
+    }))?;
+    // SAFETY: ifreq is plain integers, arrays and pointers, valid as zeroes.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The array is zeroed, so the name ends with a NUL.
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    let operation = libc::SIOCSIFFLAGS as libc::Ioctl;
+    // SAFETY: this request reads a struct ifreq, which outlives the call.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), operation, &raw const request) })
+        .map(drop)
 }
 
 /// Child: SIGPIPE kills again; Rust's runtime ignores it, and that is inherited.

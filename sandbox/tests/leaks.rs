@@ -4,7 +4,7 @@ use std::fs;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Entry, Exit, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, spawn,
+    Access, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, spawn,
 };
 
 #[test]
@@ -13,15 +13,19 @@ fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
     let mut spec = Spec {
         name: "probe".into(),
         root: Root::Entries(vec![]),
+        volumes: vec![],
+        scratch: vec![],
         devices: vec![],
         proc: Proc::Absent,
         argv: vec!["/probe".into(), "exit".into()],
         env: vec![],
         cgroup: None,
-        user: User {
+        user: User::One {
             inside: 1000,
             outside: 200_000,
         },
+        capabilities: vec![],
+        network: Network::default(),
         rlimits: Rlimits {
             open_files: 16,
             file_size: 0,

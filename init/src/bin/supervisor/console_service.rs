@@ -143,6 +143,8 @@ fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
                 Access::Read,
             ),
         ]),
+        volumes: vec![],
+        scratch: vec![],
         devices: vec![],
         proc: sandbox::Proc::Absent,
         argv: vec!["/console".into()],
@@ -154,10 +156,12 @@ fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
             pids_max: 8,
             cpu_max: None,
         }),
-        user: sandbox::User {
+        user: sandbox::User::One {
             inside: 1000,
             outside: 200_000,
         },
+        capabilities: vec![],
+        network: sandbox::Network::default(),
         rlimits: sandbox::Rlimits {
             open_files: 128,
             file_size: 0,

@@ -11,14 +11,18 @@ use std::process::Command;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Cgroup, Child, Device, Entry, Exit, PathRule, Policy, Proc, Rlimits, Root,
+    Access, Cgroup, Child, Device, Entry, Exit, Network, PathRule, Policy, Proc, Rlimits, Root,
     SandboxError, Spec, User, WriteExecute, spawn,
 };
 
 const PROBE: &str = env!("CARGO_BIN_EXE_sandbox-probe");
 
 fn policy() -> Policy {
-    load_str("probe.seccomp", include_str!("../policies/probe.seccomp")).unwrap()
+    load_str(
+        "probe.seccomp",
+        include_str!("../../policies/probe.seccomp"),
+    )
+    .unwrap()
 }
 
 fn entry(host: &str, path: &str, access: Access) -> Entry {
@@ -77,6 +81,8 @@ fn spec(argument: Option<&str>) -> Spec {
     Spec {
         name: "probe".into(),
         root: Root::Entries(entries),
+        volumes: vec![],
+        scratch: vec![],
         devices: vec![],
         proc: Proc::Absent,
         argv: ["/probe"]
@@ -86,10 +92,12 @@ fn spec(argument: Option<&str>) -> Spec {
             .collect(),
         env: vec![],
         cgroup: None,
-        user: User {
+        user: User::One {
             inside: 1000,
             outside: 200_000,
         },
+        capabilities: vec![],
+        network: Network::default(),
         rlimits: Rlimits {
             open_files: 64,
             file_size: 1 << 20,
@@ -538,13 +546,14 @@ fn a_spec_that_cannot_be_meant_is_refused_before_anything_runs() {
         assert!(matches!(error, SandboxError::Spec { .. }), "{error}");
         error.to_string()
     };
+    let one = |inside, outside| User::One { inside, outside };
     assert!(refused(&|s| s.name = "Has Space".into()).contains("name \"Has Space\""));
     assert!(refused(&|s| s.argv.clear()).contains("argv is empty"));
     assert!(refused(&|s| s.argv.push("a\0b".into())).contains("NUL"));
     assert!(refused(&|s| s.argv[0] = "probe".into()).contains("must be absolute"));
     assert!(refused(&|s| s.paths.push(rule("/usr/../etc", Access::Read))).contains("without"));
-    assert!(refused(&|s| s.user.inside = 0).contains("must not be 0"));
-    assert!(refused(&|s| s.user.outside = 1000).contains("at least 100000"));
+    assert!(refused(&|s| s.user = one(0, 200_000)).contains("must not be 0"));
+    assert!(refused(&|s| s.user = one(1000, 1000)).contains("at least 100000"));
     assert!(refused(&|s| s.rlimits.open_files = 1).contains("descriptor target"));
     let lacks = refused(&|s| s.policy = load_str("small", "execve # start\n").unwrap());
     assert!(lacks.contains("small: the start needs write"), "{lacks}");
