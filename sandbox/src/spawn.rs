@@ -319,3 +319,53 @@ fn describe(spec: &Spec, plan: &Plan) -> impl Fn(Report) -> String + use<> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::User;
+    use crate::spec::{Proc, Rlimits, Root, WriteExecute};
+    use nix::sys::signal::{Signal, kill};
+
+    #[test]
+    fn a_child_that_does_not_reach_its_program_is_killed_in_time() {
+        let spec = Spec {
+            name: "stuck".into(),
+            root: Root::Directory("/".into()),
+            volumes: vec![],
+            scratch: vec![],
+            devices: vec![],
+            proc: Proc::Absent,
+            argv: vec!["/bin/true".into()],
+            env: vec![],
+            cgroup: None,
+            user: User::One {
+                inside: 1000,
+                outside: 200_000,
+            },
+            capabilities: vec![],
+            network: network::Network::default(),
+            rlimits: Rlimits {
+                open_files: 16,
+                file_size: 0,
+            },
+            paths: vec![],
+            policy: crate::policy::load_str("console.seccomp", crate::CONSOLE).unwrap(),
+            write_execute: WriteExecute::Refused,
+        };
+        let mut stopped = Pid::from_raw(0);
+        let stop = |pid| {
+            stopped = pid;
+            Ok(kill(pid, Signal::SIGSTOP)?)
+        };
+        let limit = Duration::from_millis(200);
+        let begin = Instant::now();
+        let error = spawn_within(limit, &spec, vec![], stop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "sandbox stuck: step \"start\": the program did not run within 200ms; killed"
+        );
+        assert!(begin.elapsed() >= limit);
+        assert!(std::fs::metadata(format!("/proc/{stopped}")).is_err());
+    }
+}

@@ -4,7 +4,8 @@ use std::fs;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, spawn,
+    Access, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Scratch, Spec, Tcp, User,
+    WriteExecute, spawn,
 };
 
 #[test]
@@ -14,7 +15,12 @@ fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
         name: "probe".into(),
         root: Root::Entries(vec![]),
         volumes: vec![],
-        scratch: vec![],
+        scratch: vec![Scratch {
+            path: "/tmp".into(),
+            size: 1 << 16,
+            inodes: 16,
+            mode: 0o700,
+        }],
         devices: vec![],
         proc: Proc::Absent,
         argv: vec!["/probe".into(), "exit".into()],
@@ -25,7 +31,11 @@ fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
             outside: 200_000,
         },
         capabilities: vec![],
-        network: Network::default(),
+        network: Network {
+            loopback: true,
+            unprivileged_ports: true,
+            tcp: Tcp::default(),
+        },
         rlimits: Rlimits {
             open_files: 16,
             file_size: 0,

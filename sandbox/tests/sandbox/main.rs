@@ -2,6 +2,11 @@
 //! later with Landlock; without either they fail and do not skip. The cgroup
 //! limits are tested in the guest: a PC seldom gives controllers to cgroup v2.
 
+mod identities;
+mod network;
+mod start;
+mod volumes;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -322,10 +327,16 @@ fn declared_descriptors_arrive_at_their_numbers_whatever_they_were() {
 fn devices_are_those_asked_for() {
     let mut spec = spec(Some("devices"));
     spec.paths.push(rule("/dev", Access::Read));
-    spec.devices = vec![Device::Null, Device::Zero];
+    spec.devices = vec![Device::Null, Device::Zero, Device::Urandom];
     assert_says(
         &run(&spec).0,
-        &["null=ok", "zero=ok", "random=ENOENT", "dev=null,zero"],
+        &[
+            "null=ok",
+            "zero=ok",
+            "urandom=ok",
+            "random=ENOENT",
+            "dev=null,urandom,zero",
+        ],
     );
 }
 

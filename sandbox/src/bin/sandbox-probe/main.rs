@@ -2,6 +2,9 @@
 //! one `name=value` a line on standard output. Errors are errno's names. It
 //! is never installed.
 
+mod keeping;
+mod powers;
+mod reaching;
 mod sys;
 
 use std::fs;
@@ -31,6 +34,16 @@ fn main() {
             let _ = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
             println!("after");
         }
+        Some("deeds") => powers::deeds(),
+        Some("again") => powers::again(),
+        Some("become another") => powers::become_another(),
+        Some("after") => powers::after(),
+        Some("volume") => keeping::files_in("/data"),
+        Some("scratch") => keeping::files_in("/scratch"),
+        Some("fill") => keeping::fill(),
+        Some("ports") => reaching::ports(),
+        Some("serve") => reaching::serve(),
+        Some("dial") => reaching::dial(),
         Some("exit") => std::process::exit(7),
         Some("write-execute") => say("write-execute", sys::write_then_execute()),
         Some("proc") => {
@@ -42,6 +55,7 @@ fn main() {
             say("null", io(fs::write("/dev/null", "x")));
             say("zero", io(fs::File::open("/dev/zero")));
             say("random", io(fs::File::open("/dev/random")));
+            say("urandom", io(fs::File::open("/dev/urandom")));
             say_list("dev", "/dev");
         }
         Some(other) => println!("unknown {other}"),
