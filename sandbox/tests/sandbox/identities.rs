@@ -62,6 +62,9 @@ fn a_root_without_capabilities_can_do_nothing_that_takes_one() {
         &[
             "uid=0",
             "capabilities=[0, 0, 0, 0, 0, 0]",
+            // NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, locked, and
+            // the lock of KEEP_CAPS.
+            "securebits=Ok(239)",
             "make=ok",
             "chown=EPERM",
             "read closed=EACCES",
@@ -76,7 +79,7 @@ fn a_root_without_capabilities_can_do_nothing_that_takes_one() {
     );
     assert_says(
         &run(&root("again", &[])).0,
-        &["then uid=0", "then capabilities=[0, 0, 0, 0, 0, 0]"],
+        &["then uid=0", "capabilities=[0, 0, 0, 0, 0, 0]"],
     );
 }
 
@@ -112,7 +115,11 @@ fn what_root_executes_keeps_the_capabilities_and_gains_none() {
     let (lines, _) = run(&root("again", &[Capability::SetUid, Capability::SetGid]));
     assert_says(
         &lines,
-        &["then uid=0", "then capabilities=[192, 192, 0, 0, 0, 0]"],
+        &[
+            "then uid=0",
+            "capabilities=[192, 192, 0, 0, 0, 0]",
+            "securebits=Ok(224)",
+        ],
     );
 }
 
@@ -130,7 +137,7 @@ fn who_becomes_another_user_loses_every_capability_for_good() {
             "setuid back=EPERM",
             "capabilities=[0, 0, 0, 0, 0, 0]",
             "then uid=8",
-            "then capabilities=[0, 0, 0, 0, 0, 0]",
+            "capabilities=[0, 0, 0, 0, 0, 0]",
         ],
     );
 }

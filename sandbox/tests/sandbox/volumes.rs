@@ -202,6 +202,11 @@ fn mounts_that_lie_in_each_other_and_endless_scratch_are_refused() {
     assert!(refused(&|s| s.scratch.push(scratch("/data/tmp"))).contains(below));
     assert!(refused(&|s| s.scratch.push(scratch("/data"))).contains(below));
     assert!(refused(&|s| s.volumes[0].path = "/".into()).contains(below));
+    let whole = |s: &mut Spec| {
+        s.root = Root::Directory("/".into());
+        s.volumes[0].path = "/".into();
+    };
+    assert!(refused(&whole).contains(below));
     assert!(refused(&|s| s.volumes[0].path = "/usr".into()).contains(below));
     assert!(refused(&|s| s.volumes[0].path = "/a/../b".into()).contains("without"));
     let endless = |size, inodes, mode| {

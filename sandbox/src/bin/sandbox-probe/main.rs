@@ -146,6 +146,7 @@ fn say_capabilities() {
         Ok(sets) => println!("capabilities={sets:?}"),
         Err(errno) => println!("capabilities={errno:?}"),
     }
+    println!("securebits={:?}", sys::securebits());
 }
 
 fn say(what: &str, result: Result<(), Errno>) {

@@ -56,7 +56,6 @@ pub fn become_another() {
 /// What the program finds that [`again`] executes.
 pub fn after() {
     println!("then uid={}", Uid::current());
-    print!("then ");
     say_capabilities();
 }
 

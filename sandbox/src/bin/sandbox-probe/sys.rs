@@ -30,6 +30,12 @@ pub fn capabilities() -> Result<[u32; 6], Errno> {
         .map(|_| sets)
 }
 
+/// The securebits of this process.
+pub fn securebits() -> Result<i32, Errno> {
+    // SAFETY: this operation takes no argument.
+    Errno::result(unsafe { libc::prctl(libc::PR_GET_SECUREBITS) })
+}
+
 /// Makes a writable page executable.
 pub fn write_then_execute() -> Result<(), Errno> {
     let (write, private) = (
