@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 const PUBLIC_PORTS: [u16; 2] = [25, 443];
 /// A box has 1 GB.
 const MEMORY: RangeInclusive<u64> = 1 << 20..=768 << 20;
-const CAPABILITIES: [(&str, CapabilityKind); 7] = [
+const CAPABILITIES: [(&str, CapabilityKind); 6] = [
     ("CHOWN", CapabilityKind::Chown),
     ("DAC_OVERRIDE", CapabilityKind::DacOverride),
-    ("FOWNER", CapabilityKind::Fowner),
     ("KILL", CapabilityKind::Kill),
     ("SETGID", CapabilityKind::Setgid),
     ("SETUID", CapabilityKind::Setuid),

@@ -254,8 +254,6 @@ pub enum CapabilityKind {
     Chown,
     /// CAP_DAC_OVERRIDE
     DacOverride,
-    /// CAP_FOWNER
-    Fowner,
     /// CAP_KILL
     Kill,
     /// CAP_SETGID
