@@ -1,0 +1,205 @@
+//! One service's sandbox.
+
+use crate::descriptors::{descriptors, environment};
+use manifest::{
+    App, Argument, CapabilityKind, ChannelKind, Ids, Loopback, Mode, Protocol, Server, Service,
+};
+use sandbox::{
+    Access, Capability, Cgroup, Connect, CpuLimit, Device, Network, PathRule, PolicyError, Proc,
+    Rlimits, Root, Scratch, Spec, Tcp, User, Volume, WriteExecute, policy,
+};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How many ids a service's range has.
+const RANGE: u32 = 65_536;
+/// The id of a service that has only one.
+const ONE: u32 = 1000;
+/// `cpu.max` is counted in periods of this many microseconds.
+const PERIOD_US: u32 = 100_000;
+
+/// Where a service runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The mounted image of the app, `/run/apps/email` say.
+    pub image: PathBuf,
+    /// The folder of the app's volumes on the encrypted disk.
+    pub volumes: PathBuf,
+    /// What `{hostname}` in a manifest stands for.
+    pub hostname: String,
+    /// The host's id for id 0 of this service: 100000 or more, with 65536 ids
+    /// that no other service has.
+    pub first_id: u32,
+    /// Where cgroup v2 is mounted; `None` where the host has none.
+    pub cgroups: Option<PathBuf>,
+    /// Tells sandboxes of one service apart; empty for a daemon.
+    pub instance: String,
+}
+
+/// Why a service can't be started as its manifest says.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The policy could not be read.
+    #[error("{}: not read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// What the sandbox is to enforce for `service`.
+///
+/// # Errors
+/// When the image has no such policy, or a wrong one.
+pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, ServiceError> {
+    let name = match place.instance.as_str() {
+        "" => service.name.to_string(),
+        instance => format!("{}-{instance}", service.name),
+    };
+    let range = service.ids == Ids::Range;
+    let mut env = service.environment.clone();
+    env.extend(environment(&descriptors(app, service)));
+    Ok(Spec {
+        root: Root::Directory(place.image.join("roots").join(service.root.as_str())),
+        volumes: service
+            .volumes
+            .iter()
+            .map(|volume| Volume {
+                host: place.volumes.join(volume.name.as_str()),
+                path: volume.path.clone(),
+                writable: volume.mode == Mode::ReadWrite,
+            })
+            .collect(),
+        scratch: service.scratch.iter().map(scratch).collect(),
+        devices: vec![Device::Null, Device::Zero, Device::Random],
+        // A program that has several processes of several users finds them there.
+        proc: if range { Proc::OwnPids } else { Proc::Absent },
+        argv: service
+            .run
+            .iter()
+            .map(|argument| match argument {
+                Argument::Text(text) => text.clone(),
+                Argument::Hostname => place.hostname.clone(),
+            })
+            .collect(),
+        env,
+        cgroup: place.cgroups.as_ref().map(|hierarchy| Cgroup {
+            hierarchy: hierarchy.clone(),
+            path: Path::new("services").join(app.name.as_str()).join(&name),
+            memory_max: service.limits.memory.bytes(),
+            pids_max: service.limits.tasks,
+            cpu_max: service.limits.cpu.map(|share| CpuLimit {
+                quota_us: share.of_one_processor() * (PERIOD_US / 100),
+                period_us: PERIOD_US,
+            }),
+        }),
+        user: match service.ids {
+            Ids::Range => User::Range {
+                outside: place.first_id,
+                count: RANGE,
+                run_as: 0,
+            },
+            Ids::One => User::One {
+                inside: ONE,
+                outside: place.first_id + ONE,
+            },
+        },
+        capabilities: service
+            .capabilities
+            .iter()
+            .map(|capability| match capability.kind {
+                CapabilityKind::Chown => Capability::Chown,
+                CapabilityKind::DacOverride => Capability::DacOverride,
+                CapabilityKind::Kill => Capability::Kill,
+                CapabilityKind::Setgid => Capability::SetGid,
+                CapabilityKind::Setuid => Capability::SetUid,
+                CapabilityKind::SysChroot => Capability::SysChroot,
+            })
+            .collect(),
+        network: network(app, service),
+        rlimits: Rlimits {
+            open_files: service.limits.files.into(),
+            file_size: service.limits.file_size.bytes(),
+        },
+        // The root holds only this service's files and is read-only.
+        paths: vec![PathRule {
+            path: "/".into(),
+            access: Access::Execute,
+        }],
+        policy: read_policy(&place.image, &service.policy)?,
+        write_execute: match service.write_execute {
+            manifest::WriteExecute::Refused => WriteExecute::Refused,
+            manifest::WriteExecute::Allowed => WriteExecute::Allowed,
+        },
+        name,
+    })
+}
+
+fn scratch(scratch: &manifest::Scratch) -> Scratch {
+    let size = scratch.size.bytes();
+    let shared = [Path::new("/tmp"), Path::new("/var/tmp")].contains(&scratch.path.as_path());
+    Scratch {
+        path: scratch.path.clone(),
+        size,
+        // A file of one page for each, and never so few that none is left.
+        inodes: u32::try_from(size / 4096).unwrap_or(u32::MAX).max(64),
+        mode: if shared { 0o1777 } else { 0o755 },
+    }
+}
+
+/// The ports that a service listens on for others, and those that it dials.
+fn network(app: &App, service: &Service) -> Network {
+    let bind: Vec<u16> = service
+        .provides
+        .iter()
+        .filter_map(|channel| match channel.kind {
+            ChannelKind::Connected(Server::Port(port)) => Some(port),
+            _ => None,
+        })
+        .collect();
+    let internet = service
+        .egress
+        .iter()
+        .filter(|egress| egress.protocols.contains(&Protocol::Tcp))
+        .map(|egress| egress.port);
+    let channels = service.uses.iter().filter_map(|name| {
+        match app.channel(name.as_str()).map(|(_, channel)| channel.kind) {
+            Some(
+                ChannelKind::Listener { port }
+                | ChannelKind::Passed { port }
+                | ChannelKind::Relay { port },
+            ) => Some(port),
+            _ => None,
+        }
+    });
+    let mut connect: Vec<u16> = internet.chain(channels).collect();
+    connect.sort_unstable();
+    connect.dedup();
+    Network {
+        loopback: service.loopback == Loopback::Up,
+        unprivileged_ports: bind.iter().any(|port| *port < 1024),
+        tcp: Tcp {
+            bind,
+            connect: if connect.is_empty() {
+                Connect::None
+            } else {
+                Connect::Ports(connect)
+            },
+        },
+    }
+}
+
+fn read_policy(image: &Path, name: &str) -> Result<sandbox::Policy, ServiceError> {
+    let path = image.join("policies").join(name);
+    let text = fs::read_to_string(&path).map_err(|source| ServiceError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(policy::load_str(name, &text)?)
+}

@@ -1,0 +1,175 @@
+//! The app Email, as the sandbox gets it.
+
+use manifest::App;
+use sandbox::{Capability, Connect, Proc, Spec, User};
+use services::{Place, ServiceError, descriptors, spec};
+use std::path::Path;
+
+fn app() -> App {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apps/email/app.yaml");
+    manifest::read("app.yaml", &std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// An image that holds the policy of every service; what a policy allows is
+/// not looked at here.
+fn image(app: &App) -> tempfile::TempDir {
+    let image = tempfile::tempdir().unwrap();
+    let policies = image.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    for service in &app.services {
+        std::fs::write(policies.join(&service.policy), sandbox::CONSOLE).unwrap();
+    }
+    image
+}
+
+fn place(image: &Path, instance: &str) -> Place {
+    Place {
+        image: image.to_owned(),
+        volumes: "/data/apps/email".into(),
+        hostname: "mail.example.org".into(),
+        first_id: 1_000_000,
+        cgroups: Some("/sys/fs/cgroup".into()),
+        instance: instance.to_owned(),
+    }
+}
+
+fn spec_of(name: &str, instance: &str) -> Spec {
+    let app = app();
+    let image = image(&app);
+    spec(
+        &app,
+        app.service(name).unwrap(),
+        &place(image.path(), instance),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
+    for name in ["smtp-in", "gate", "spamassassin"] {
+        let spec = spec_of(name, "7");
+        assert!(spec.volumes.is_empty() && spec.scratch.is_empty(), "{name}");
+        assert!(spec.capabilities.is_empty(), "{name}");
+        assert_eq!(spec.network, sandbox::Network::default(), "{name}");
+        assert_eq!(spec.proc, Proc::Absent, "{name}");
+        assert_eq!(spec.rlimits.file_size, 0, "{name}");
+        let user = User::One {
+            inside: 1000,
+            outside: 1_001_000,
+        };
+        assert_eq!(spec.user, user, "{name}");
+        let group = spec.cgroup.unwrap().path;
+        assert_eq!(group, Path::new("services/email").join(format!("{name}-7")));
+    }
+}
+
+#[test]
+fn descriptors_come_in_the_order_in_which_they_are_named() {
+    let app = app();
+    let names = |name| descriptors(&app, app.service(name).unwrap());
+    assert_eq!(
+        names("smtp-in"),
+        [
+            "connection",
+            "dns",
+            "tls-sign",
+            "recipient-check",
+            "spam-check",
+            "deliver"
+        ]
+    );
+    assert_eq!(names("gate"), ["lmtp", "recipient-check", "deliver"]);
+    assert_eq!(names("signer"), ["tls-sign"]);
+    assert_eq!(names("spamassassin"), ["control"]);
+    // LMTP and DNS are dialled at ports, so their servers are passed nothing.
+    assert_eq!(names("dovecot"), ["imaps"]);
+    assert!(names("unbound").is_empty());
+
+    let spec = spec_of("gate", "7");
+    let variable = |key: &str| {
+        let found = spec.env.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(variable("LISTEN_PID"), Some("1"));
+    assert_eq!(variable("LISTEN_FDS"), Some("3"));
+    assert_eq!(
+        variable("LISTEN_FDNAMES"),
+        Some("lmtp:recipient-check:deliver")
+    );
+    assert!(spec_of("unbound", "").env.is_empty());
+}
+
+#[test]
+fn dovecot_is_root_of_its_own_ids_with_the_capabilities_that_have_a_reason() {
+    let spec = spec_of("dovecot", "");
+    let User::Range {
+        outside,
+        count,
+        run_as,
+    } = spec.user
+    else {
+        panic!("{:?}", spec.user);
+    };
+    assert_eq!((outside, count, run_as), (1_000_000, 65_536, 0));
+    let mut capabilities = spec.capabilities.clone();
+    capabilities.sort_by_key(|capability| *capability as u8);
+    assert_eq!(
+        capabilities,
+        [
+            Capability::SetGid,
+            Capability::SetUid,
+            Capability::SysChroot
+        ]
+    );
+    let volume = |path: &str| {
+        let volume = spec
+            .volumes
+            .iter()
+            .find(|volume| volume.path == Path::new(path));
+        let volume = volume.unwrap();
+        (volume.host.to_str().unwrap(), volume.writable)
+    };
+    assert_eq!(volume("/mail"), ("/data/apps/email/mail", true));
+    assert_eq!(volume("/people"), ("/data/apps/email/people", false));
+    assert_eq!(volume("/tls"), ("/data/apps/email/tls", false));
+    assert_eq!(spec.network.tcp.bind, [24]);
+    assert_eq!(spec.network.tcp.connect, Connect::None);
+    assert!(spec.network.loopback && spec.network.unprivileged_ports);
+}
+
+#[test]
+fn only_the_resolver_dials_the_internet() {
+    let app = app();
+    for service in &app.services {
+        let expected = match service.name.as_str() {
+            "unbound" => Connect::Ports(vec![53]),
+            _ => Connect::None,
+        };
+        let spec = spec_of(service.name.as_str(), "");
+        assert_eq!(spec.network.tcp.connect, expected, "{}", service.name);
+    }
+}
+
+#[test]
+fn the_name_of_the_box_is_an_argument_and_nothing_else_is_filled_in() {
+    assert_eq!(
+        spec_of("smtp-in", "7").argv,
+        ["/smtp-in", "mail.example.org"]
+    );
+    assert_eq!(spec_of("smtp-in", "7").name, "smtp-in-7");
+}
+
+#[test]
+fn a_service_without_its_policy_does_not_start() {
+    let app = app();
+    let image = image(&app);
+    let service = app.service("gate").unwrap();
+    let policy = image.path().join("policies").join(&service.policy);
+    std::fs::write(&policy, "read\n").unwrap();
+    let place = place(image.path(), "");
+    let error = spec(&app, service, &place).unwrap_err();
+    assert!(matches!(error, ServiceError::Policy(_)), "{error}");
+    std::fs::remove_file(&policy).unwrap();
+    let error = spec(&app, service, &place).unwrap_err().to_string();
+    assert!(error.contains("gate.seccomp: not read"), "{error}");
+}
