@@ -116,6 +116,7 @@ fn dovecot_is_root_of_its_own_ids_with_the_capabilities_that_have_a_reason() {
     assert_eq!(
         capabilities,
         [
+            Capability::Chown,
             Capability::SetGid,
             Capability::SetUid,
             Capability::SysChroot

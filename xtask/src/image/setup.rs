@@ -33,7 +33,7 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 10] = [
+pub const BOOTING: [(&str, &str); 12] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -42,6 +42,8 @@ pub const BOOTING: [(&str, &str); 10] = [
     ("chromium", "plays the phone"),
     ("chromium-driver", "touches and types on it"),
     ("iproute2", "lays the cable between box and router"),
+    ("curl", "plays the mail program"),
+    ("openssl", "makes a certificate for a test"),
     ("nftables", "filters what a service may reach"),
     ("dnsmasq-base", "plays the home's router"),
     (

@@ -1,0 +1,254 @@
+//! The gate between smtp-in, which a stranger may have taken over, and Dovecot.
+//!
+//! It has one connection to Dovecot and lets one message through: from the
+//! sender and to recipients that Dovecot took on this connection, and to nobody
+//! else. Whatever does not fit ends the gate without an answer, which smtp-in
+//! tells the other side as "later" (RFC 5321 section 4.2.1, 4yz).
+
+mod lmtp;
+mod message;
+
+pub use lmtp::{Lmtp, LmtpError, Reply};
+pub use message::{Lines, Stuffing};
+
+use channels::ChannelError;
+use channels::deliver::{self, Envelope, Outcome};
+use channels::recipient_check::{self, Question};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// How long one read or write may take (RFC 5321 section 4.5.3.2).
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// How often Dovecot, which ends a connection after five idle minutes, hears
+/// that a slow message is still under way.
+const KEEP_ALIVE_MS: u16 = 60_000;
+/// For how many such pauses in a row: half an hour.
+const MAX_PAUSES: u32 = 30;
+/// The most recipients that one connection may ask Dovecot for. One message has
+/// at most 100; a sender may begin again a few times.
+const MAX_QUESTIONS: usize = 1000;
+/// What is read at once.
+const PART: usize = 16 << 10;
+
+/// Why the gate ended without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// smtp-in's end.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// Dovecot's end.
+    #[error(transparent)]
+    Lmtp(#[from] LmtpError),
+    /// The system could not wait.
+    #[error("waiting for smtp-in: {0}")]
+    Wait(io::Error),
+    /// smtp-in did nothing for too long.
+    #[error("smtp-in asked nothing for half an hour")]
+    Idle,
+    /// smtp-in asks for more than a sender has reason to.
+    #[error("more than 1000 recipients asked for on one connection")]
+    TooMany,
+    /// The message is for somebody else than was approved.
+    #[error("a message from or for somebody who was not approved on this connection")]
+    NotApproved,
+    /// The message ended early.
+    #[error("the message could not be read to its end: {0}")]
+    Cut(io::Error),
+    /// The message has a line end that is none, or no last one.
+    #[error("a message with a bare CR or LF, or without CRLF at its end")]
+    Lines,
+}
+
+/// What Dovecot has agreed to so far.
+#[derive(Debug)]
+struct Transaction {
+    lmtp: Lmtp,
+    sender: String,
+    /// In the order in which Dovecot took them, which is that of its replies.
+    approved: Vec<String>,
+}
+
+/// Serves one connection of smtp-in: answers questions on `check`, then takes
+/// at most one message from `deliver`. Returns when that is done or smtp-in has
+/// ended.
+///
+/// # Errors
+/// When anything is not as it should be. Nothing is answered then; the message
+/// may be on the disk only if Dovecot broke off after its last byte.
+pub fn serve(
+    hostname: &str,
+    mut check: UnixStream,
+    mut deliver: UnixStream,
+    dovecot: TcpStream,
+) -> Result<(), GateError> {
+    patient(&check, &deliver, &dovecot).map_err(GateError::Wait)?;
+    let mut unused = Some(dovecot);
+    let mut transaction: Option<Transaction> = None;
+    let (mut asking, mut pauses, mut questions) = (true, 0, 0);
+    loop {
+        let (asked, offered) = wait(&check, &deliver, asking).map_err(GateError::Wait)?;
+        if !asked && !offered {
+            pauses += 1;
+            if pauses == MAX_PAUSES {
+                return Err(GateError::Idle);
+            }
+            if let Some(transaction) = &mut transaction {
+                transaction.lmtp.keep_alive()?;
+            }
+            continue;
+        }
+        pauses = 0;
+        if asked {
+            let Some(question) = recipient_check::read(&mut check)? else {
+                asking = false;
+                continue;
+            };
+            questions += 1;
+            if questions > MAX_QUESTIONS {
+                return Err(GateError::TooMany);
+            }
+            let transaction = match (&mut transaction, unused.take()) {
+                (Some(transaction), _) => transaction,
+                (none, Some(stream)) => none.insert(begin(stream, hostname, &question.sender)?),
+                (None, None) => return Err(GateError::NotApproved),
+            };
+            let yes = transaction.ask(&question)?;
+            recipient_check::answer(&mut check, yes)?;
+        } else {
+            let Some(envelope) = deliver::read_envelope(&mut deliver)? else {
+                return Ok(());
+            };
+            let transaction = transaction.ok_or(GateError::NotApproved)?;
+            let outcome = transaction.deliver(&envelope, &mut deliver)?;
+            return Ok(deliver::answer(&mut deliver, &outcome)?);
+        }
+    }
+}
+
+fn patient(check: &UnixStream, deliver: &UnixStream, dovecot: &TcpStream) -> io::Result<()> {
+    for unix in [check, deliver] {
+        unix.set_read_timeout(Some(PATIENCE))?;
+        unix.set_write_timeout(Some(PATIENCE))?;
+    }
+    dovecot.set_read_timeout(Some(PATIENCE))?;
+    dovecot.set_write_timeout(Some(PATIENCE))?;
+    dovecot.set_nodelay(true)
+}
+
+/// Which of the two has something to read; neither after a pause.
+fn wait(check: &UnixStream, deliver: &UnixStream, asking: bool) -> io::Result<(bool, bool)> {
+    let mut fds = vec![PollFd::new(deliver.as_fd(), PollFlags::POLLIN)];
+    if asking {
+        fds.push(PollFd::new(check.as_fd(), PollFlags::POLLIN));
+    }
+    match poll(&mut fds, PollTimeout::from(KEEP_ALIVE_MS)) {
+        Ok(_) | Err(nix::Error::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let ready = |fd: &PollFd| fd.any().unwrap_or(false);
+    Ok((fds.get(1).is_some_and(ready), ready(&fds[0])))
+}
+
+fn begin(stream: TcpStream, hostname: &str, sender: &str) -> Result<Transaction, GateError> {
+    let mut lmtp = Lmtp::greet(stream, hostname)?;
+    lmtp.mail(sender)?;
+    Ok(Transaction {
+        lmtp,
+        sender: sender.to_owned(),
+        approved: Vec::new(),
+    })
+}
+
+impl Transaction {
+    fn ask(&mut self, question: &Question) -> Result<bool, GateError> {
+        let Question { sender, recipient } = question;
+        if *sender != self.sender {
+            self.approved.clear();
+            self.lmtp.reset()?;
+            self.lmtp.mail(sender)?;
+            self.sender.clone_from(sender);
+        }
+        // Asked twice, Dovecot would deliver twice.
+        if self.approved.contains(recipient) {
+            return Ok(true);
+        }
+        let yes = self.lmtp.recipient(recipient)?;
+        if yes {
+            self.approved.push(recipient.clone());
+        }
+        Ok(yes)
+    }
+
+    fn deliver(
+        mut self,
+        envelope: &Envelope,
+        message: &mut impl Read,
+    ) -> Result<Outcome, GateError> {
+        let wanted = &envelope.recipients;
+        let distinct = (1..wanted.len()).all(|at| !wanted[..at].contains(&wanted[at]));
+        let approved = wanted.iter().all(|one| self.approved.contains(one));
+        if envelope.sender != self.sender || !distinct || !approved || wanted.is_empty() {
+            return Err(GateError::NotApproved);
+        }
+        if wanted.len() != self.approved.len() {
+            self.lmtp.reset()?;
+            self.lmtp.mail(&self.sender)?;
+            for recipient in wanted {
+                if !self.lmtp.recipient(recipient)? {
+                    return Err(GateError::NotApproved);
+                }
+            }
+        }
+        self.lmtp.data()?;
+        self.copy(message, envelope.size)?;
+        let replies = self.lmtp.end(wanted.len())?;
+        self.lmtp.quit();
+        Ok(outcome(&replies))
+    }
+
+    fn copy(&mut self, message: &mut impl Read, size: u64) -> Result<(), GateError> {
+        let (mut lines, mut stuffing) = (Lines::default(), Stuffing::default());
+        let mut part = vec![0; PART];
+        let mut left = size;
+        while left > 0 {
+            let most = left.min(PART as u64) as usize;
+            let count = match message.read(&mut part[..most]) {
+                Ok(0) => return Err(GateError::Cut(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(GateError::Cut(error)),
+            };
+            if !lines.take(&part[..count]) {
+                return Err(GateError::Lines);
+            }
+            self.lmtp.part(&mut stuffing, &part[..count])?;
+            left -= count as u64;
+        }
+        if lines.may_end() {
+            Ok(())
+        } else {
+            Err(GateError::Lines)
+        }
+    }
+}
+
+/// SMTP has one reply for all recipients: only if all have it, it is delivered.
+/// If some have it, they get it again with the sender's next try, which is
+/// better than that the others never get it.
+fn outcome(replies: &[Reply]) -> Outcome {
+    let words = |reply: &Reply| format!("{} {}", reply.code, reply.words);
+    if replies.iter().all(Reply::is_yes) {
+        return Outcome::Delivered;
+    }
+    match replies.iter().find(|reply| !reply.is_never()) {
+        None => Outcome::Refused(replies.first().map(words).unwrap_or_default()),
+        Some(_) => {
+            let bad = replies.iter().find(|reply| !reply.is_yes());
+            Outcome::Later(bad.map(words).unwrap_or_default())
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `/gate HOSTNAME`: see the library. The supervisor passes `recipient-check`,
+//! `deliver` and `lmtp`.
+
+use channels::{deliver, passed::Passed, recipient_check};
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let hostname = match (arguments.next(), arguments.next()) {
+        (Some(hostname), None) if is_hostname(&hostname) => hostname,
+        _ => return Err("usage: gate HOSTNAME, the name of this box".into()),
+    };
+    let mut passed = Passed::take_all()?;
+    let check = passed.take(recipient_check::NAME)?.into();
+    let deliver = passed.take(deliver::NAME)?.into();
+    let lmtp = passed.take("lmtp")?.into();
+    Ok(gate::serve(&hostname, check, deliver, lmtp)?)
+}
+
+/// What may stand in a command as it is.
+fn is_hostname(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    (1..=253).contains(&name.len()) && name.bytes().all(letter)
+}
