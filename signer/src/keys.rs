@@ -1,0 +1,183 @@
+//! Keys and self-signed certificates, made once and kept in files that are there
+//! whole or not at all.
+//!
+//! A certificate is valid for centuries: nobody checks the dates of a mail
+//! server's own, and a box without a clock must not be without TLS.
+
+use nix::fcntl::{Flock, FlockArg};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}; is the volume there and writable?", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A certificate could not be made.
+    #[error("certificate for {name}: {source}; the name must be a host name")]
+    Certificate {
+        /// The host name.
+        name: String,
+        /// What was wrong.
+        source: rcgen::Error,
+    },
+    /// The key's file holds something else.
+    #[error("{path}: no ECDSA P-256 key in PKCS #8; move the file away and restart", path = .0.display())]
+    NotAKey(PathBuf),
+}
+
+/// The port-25 key and its certificate.
+pub struct Signer {
+    key: EcdsaKeyPair,
+    certificate: Vec<u8>,
+    random: SystemRandom,
+}
+
+impl Signer {
+    /// Opens `folder/key.der` and `folder/certificate.der`, and makes what is
+    /// missing for the host `name`: a new key on the first start.
+    ///
+    /// # Errors
+    /// When a file can't be read or written, or is no key.
+    pub fn open(folder: &Path, name: &str) -> Result<Self, KeyError> {
+        let _lock = lock(folder)?;
+        let (key_path, certificate_path) = (folder.join("key.der"), folder.join("certificate.der"));
+        let key_der = match read(&key_path)? {
+            Some(der) => der,
+            None => {
+                let der = new_key(name)?.serialize_der();
+                // A certificate without its key is of no use to anybody.
+                remove(&certificate_path)?;
+                write_whole(&key_path, 0o600, &der)?;
+                der
+            }
+        };
+        let random = SystemRandom::new();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key_der, &random)
+            .map_err(|_| KeyError::NotAKey(key_path.clone()))?;
+        let certificate = match read(&certificate_path)? {
+            Some(der) => der,
+            None => {
+                let pair = KeyPair::try_from(key_der.as_slice())
+                    .map_err(|_| KeyError::NotAKey(key_path))?;
+                let der = self_signed(name, &pair)?.der().to_vec();
+                write_whole(&certificate_path, 0o644, &der)?;
+                der
+            }
+        };
+        Ok(Self {
+            key,
+            certificate,
+            random,
+        })
+    }
+
+    /// The certificate in DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// ECDSA with SHA-256 over `text`, in DER; `None` when there is no randomness.
+    pub(crate) fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let signature = self.key.sign(&self.random, text).ok()?;
+        Some(signature.as_ref().to_vec())
+    }
+}
+
+/// Makes `folder/certificate.pem` and `folder/key.pem` (0600) for the host
+/// `name`, unless both are there. The key is written last but one, the
+/// certificate last: a pair that a power cut left half is made anew.
+///
+/// # Errors
+/// When a file can't be written.
+pub fn self_signed_pem(folder: &Path, name: &str) -> Result<(), KeyError> {
+    let _lock = lock(folder)?;
+    let (key_path, certificate_path) = (folder.join("key.pem"), folder.join("certificate.pem"));
+    if read(&key_path)?.is_some() && read(&certificate_path)?.is_some() {
+        return Ok(());
+    }
+    remove(&certificate_path)?;
+    let pair = new_key(name)?;
+    let certificate = self_signed(name, &pair)?;
+    write_whole(&key_path, 0o600, pair.serialize_pem().as_bytes())?;
+    write_whole(&certificate_path, 0o644, certificate.pem().as_bytes())
+}
+
+fn new_key(name: &str) -> Result<KeyPair, KeyError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|source| KeyError::Certificate {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn self_signed(name: &str, pair: &KeyPair) -> Result<rcgen::Certificate, KeyError> {
+    let made = CertificateParams::new([name.to_owned()]).and_then(|mut params| {
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.self_signed(pair)
+    });
+    made.map_err(|source| KeyError::Certificate {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// Two starts at once would make two keys.
+fn lock(folder: &Path) -> Result<Flock<File>, KeyError> {
+    let opened = File::open(folder).map_err(file(folder))?;
+    Flock::lock(opened, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| file(folder)(io::Error::from(errno)))
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file(path)(error)),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), KeyError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a temporary file beside `path`, makes sure that it is on the disk, and
+/// renames it. What an earlier try left behind is overwritten.
+fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
+    let temporary = PathBuf::from(format!("{}.new", path.display()));
+    remove(&temporary)?;
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut new| {
+            new.write_all(bytes)?;
+            new.sync_all()
+        });
+    written.map_err(file(&temporary))?;
+    fs::rename(&temporary, path).map_err(file(path))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|opened| opened.sync_all())
+        .map_err(file(folder))
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    let path = path.to_owned();
+    move |source| KeyError::File { path, source }
+}

@@ -1,0 +1,90 @@
+//! Answers on `tls-sign`, each connection on its own thread, so that a stuck
+//! smtp-in stops nobody else.
+
+use crate::handshake::to_be_signed;
+use crate::keys::Signer;
+use channels::tls_sign::{Reply, Request, answer, read, to_hex};
+use std::io::{self, ErrorKind};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// More connections at once than the supervisor ever makes; a thread each.
+const MOST: usize = 256;
+/// smtp-in may idle before its STARTTLS, but not longer than a session.
+const IDLE: Duration = Duration::from_secs(35 * 60);
+
+/// Serves for ever.
+///
+/// # Errors
+/// When the listening socket broke.
+pub fn serve(listener: &UnixListener, signer: &Arc<Signer>) -> io::Result<()> {
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if open.fetch_add(1, Ordering::SeqCst) >= MOST {
+            open.fetch_sub(1, Ordering::SeqCst);
+            continue;
+        }
+        let (signer, counter) = (Arc::clone(signer), Arc::clone(&open));
+        let spawned = std::thread::Builder::new()
+            .stack_size(256 << 10)
+            .spawn(move || {
+                connection(stream, &signer);
+                counter.fetch_sub(1, Ordering::SeqCst);
+            });
+        if spawned.is_err() {
+            open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Serves one smtp-in until it ends, says something that is not in the protocol,
+/// or idles too long.
+pub fn connection(mut stream: UnixStream, signer: &Signer) {
+    let timeouts = stream
+        .set_read_timeout(Some(IDLE))
+        .and_then(|()| stream.set_write_timeout(Some(Duration::from_secs(30))));
+    if timeouts.is_err() {
+        return;
+    }
+    let mut signed = false;
+    while let Ok(Some(request)) = read(&mut stream) {
+        let reply = reply(signer, &request, &mut signed);
+        if answer(&mut stream, &reply).is_err() {
+            return;
+        }
+    }
+}
+
+/// The answer to `request`; `signed` says whether the connection's one signature
+/// has been given.
+fn reply(signer: &Signer, request: &Request, signed: &mut bool) -> Reply {
+    if *request == Request::Certificate {
+        let chain = vec![to_hex(signer.certificate())];
+        return Reply::Certificate { chain };
+    }
+    if *signed {
+        return Reply::Refused;
+    }
+    match to_be_signed(request).and_then(|text| signer.sign(&text)) {
+        Some(signature) => {
+            *signed = true;
+            let signature = to_hex(&signature);
+            Reply::Signature { signature }
+        }
+        None => Reply::Refused,
+    }
+}
