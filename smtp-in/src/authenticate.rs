@@ -1,0 +1,138 @@
+//! Who sent it: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 9989) and iprev
+//! (RFC 8601 section 3), by mail-auth. Trouble with DNS never loses a message.
+
+use crate::dns::Dns;
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail_auth::spf::verify::SpfParameters;
+use mail_auth::{
+    AuthenticatedMessage, AuthenticationResults, DkimResult, DmarcResult, IprevResult, MX,
+    MessageAuthenticator, Parameters, RecordSet, Txt,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+
+/// What is known of a message's sender.
+pub struct Findings {
+    /// The peer's name, if it has one that leads back to its address.
+    pub reverse_name: Option<String>,
+    /// The `Authentication-Results` field, with its last CR LF.
+    pub header: String,
+    /// The domain whose DMARC policy says to reject this message.
+    pub rejected_by: Option<String>,
+}
+
+/// The envelope, as far as it is authenticated.
+pub struct Envelope<'a> {
+    /// The peer.
+    pub peer: IpAddr,
+    /// Its name in EHLO.
+    pub helo: &'a str,
+    /// The reverse-path; empty for the null one.
+    pub sender: &'a str,
+}
+
+/// Checks `message` over the DNS stream `dns`, on behalf of the host `hostname`.
+/// `None` when mail-auth could not be started or the message has no headers.
+pub fn check(
+    dns: TcpStream,
+    hostname: &str,
+    envelope: &Envelope<'_>,
+    message: &[u8],
+) -> Option<Findings> {
+    let dns = Dns::new(dns, envelope.peer);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .ok()?;
+    runtime.block_on(run(&dns, hostname, envelope, message))
+}
+
+async fn run(
+    dns: &Dns,
+    hostname: &str,
+    envelope: &Envelope<'_>,
+    message: &[u8],
+) -> Option<Findings> {
+    let &Envelope { peer, helo, sender } = envelope;
+    let nowhere = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+    let authenticator = MessageAuthenticator::new(nowhere, ResolverOpts::default()).ok()?;
+    let parsed = AuthenticatedMessage::parse(message)?;
+
+    let iprev = authenticator.verify_iprev(over(dns, peer)).await;
+    let spf_helo = authenticator
+        .verify_spf(over(dns, SpfParameters::verify_ehlo(peer, helo, hostname)))
+        .await;
+    let spf_sender = if sender.is_empty() {
+        None
+    } else {
+        let parameters = SpfParameters::verify_mail_from(peer, helo, hostname, sender);
+        Some(authenticator.verify_spf(over(dns, parameters)).await)
+    };
+    let dkim = authenticator.verify_dkim(over(dns, &parsed)).await;
+    let spf = spf_sender.as_ref().unwrap_or(&spf_helo);
+    let sender_domain = sender.rsplit_once('@').map_or(helo, |(_, domain)| domain);
+    let dmarc = authenticator
+        .verify_dmarc(over(
+            dns,
+            DmarcParameters::new(&parsed, &dkim, sender_domain, spf),
+        ))
+        .await;
+
+    let mut results = AuthenticationResults::new(hostname)
+        .with_iprev_result(&iprev, peer)
+        .with_spf_ehlo_result(&spf_helo, peer, helo);
+    if let Some(spf) = &spf_sender {
+        results = results.with_spf_mailfrom_result(spf, peer, sender, helo);
+    }
+    results = results.with_dkim_results(&dkim, parsed.from());
+    if !dmarc.domain().is_empty() {
+        results = results.with_dmarc_result(&dmarc);
+    }
+    let mut header = Vec::new();
+    results.write_header(&mut header);
+
+    // With DNS in trouble a signature that would have passed may have failed.
+    let trouble = dkim
+        .iter()
+        .any(|output| matches!(output.result(), DkimResult::TempError(_)))
+        || spf.result() == mail_auth::SpfResult::TempError;
+    let rejected = matches!(dmarc.result(), DmarcResult::Fail(_))
+        && dmarc.policy() == Policy::Reject
+        && !trouble;
+    let reverse_name = match (iprev.result(), &iprev.ptr) {
+        (IprevResult::Pass, Some(names)) => names.first().and_then(|name| host_name(name)),
+        _ => None,
+    };
+    Some(Findings {
+        reverse_name,
+        header: String::from_utf8_lossy(&header).into_owned(),
+        rejected_by: rejected.then(|| dmarc.domain().to_owned()),
+    })
+}
+
+/// mail-auth's parameters with all caches over `dns`.
+fn over<P>(dns: &Dns, parameters: P) -> Parameters<'_, P, Dns, Dns, Dns, Dns, Dns>
+where
+    Dns: mail_auth::ResolverCache<Box<str>, Txt>
+        + mail_auth::ResolverCache<Box<str>, RecordSet<MX>>
+        + mail_auth::ResolverCache<Box<str>, RecordSet<Ipv4Addr>>
+        + mail_auth::ResolverCache<Box<str>, RecordSet<Ipv6Addr>>,
+{
+    Parameters {
+        params: parameters,
+        cache_txt: Some(dns),
+        cache_mx: Some(dns),
+        cache_ptr: Some(dns),
+        cache_ipv4: Some(dns),
+        cache_ipv6: Some(dns),
+    }
+}
+
+/// A name from DNS that may be written into a header.
+fn host_name(name: &str) -> Option<String> {
+    let name = name.trim_end_matches('.');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    ((1..=253).contains(&name.len()) && name.bytes().all(plain)).then(|| name.to_owned())
+}
