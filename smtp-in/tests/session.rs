@@ -10,6 +10,7 @@ use mail_auth::dkim::DkimSigner;
 use mail_auth::hickory_resolver::proto::op::{Message, ResponseCode};
 use mail_auth::hickory_resolver::proto::rr::rdata::{A, PTR, TXT};
 use mail_auth::hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use nix::fcntl::{FcntlArg, fcntl};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,7 +19,9 @@ use signer::keys::Signer;
 use smtp_in::session::{Channels, Limits, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -68,6 +71,23 @@ fn start(play: Play) -> (Client<TcpStream>, Ends) {
     client
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
+    let limits = play.limits;
+    let (channels, delivered, scanned) = played(play, connection);
+    let log = thread::spawn(move || run(channels, "mx.example", limits));
+    let mut client = Client {
+        stream: BufReader::new(client),
+    };
+    assert_eq!(client.reply(), "220 mx.example ESMTP");
+    let ends = Ends {
+        delivered,
+        scanned,
+        log,
+    };
+    (client, ends)
+}
+
+/// The channels, with the other ends played; then what was delivered and scanned.
+fn played(play: Play, connection: TcpStream) -> (Channels, Receiver<Vec<u8>>, Receiver<Vec<u8>>) {
     let (dns, dns_end) = tcp_pair();
     let zone = play.zone;
     thread::spawn(move || zone.map(|zone| resolve(dns_end, &zone)));
@@ -115,17 +135,7 @@ fn start(play: Play) -> (Client<TcpStream>, Ends) {
         spam_check,
         deliver,
     };
-    let log = thread::spawn(move || run(channels, "mx.example", play.limits));
-    let mut client = Client {
-        stream: BufReader::new(client),
-    };
-    assert_eq!(client.reply(), "220 mx.example ESMTP");
-    let ends = Ends {
-        delivered,
-        scanned,
-        log,
-    };
-    (client, ends)
+    (channels, delivered, scanned)
 }
 
 fn resolve(mut stream: TcpStream, zone: &Zone) {
@@ -597,4 +607,56 @@ fn a_silent_client_is_told_so() {
     });
     assert_eq!(client.reply(), "421 4.4.2 Idle for too long");
     assert_eq!(ends.log.join().unwrap(), "127.0.0.1: idle");
+}
+
+/// Gives the program its descriptors as the supervisor does: they come with
+/// numbers from 20 on and are moved to 3 and on.
+const START: &str = r#"exec 3<&$1 4<&$2 5<&$3 6<&$4 7<&$5 8<&$6
+LISTEN_PID=$$ exec "$0" mx.example"#;
+
+#[test]
+fn the_program_takes_a_message_from_swaks() {
+    if Command::new("swaks").arg("--version").output().is_err() {
+        eprintln!("skipped: swaks is not installed (Debian's package swaks)");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let swaks = Command::new("swaks")
+        .args(["--server", &server, "--tls", "--helo", "client.example"])
+        .args(["--from", "a@sender.example", "--to", "me@box.example"])
+        .args(["--header", "Subject: from swaks", "--body", "hello"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (channels, delivered, _scanned) = played(Play::default(), listener.accept().unwrap().0);
+    let descriptors: [OwnedFd; 6] = [
+        channels.connection.into(),
+        channels.dns.into(),
+        channels.tls_sign.into(),
+        channels.recipient_check.into(),
+        channels.spam_check.into(),
+        channels.deliver.into(),
+    ];
+    let numbers: Vec<String> = descriptors
+        .iter()
+        .map(|fd| fcntl(fd, FcntlArg::F_DUPFD(20)).unwrap().to_string())
+        .collect();
+    let program = Command::new("bash")
+        .args(["-c", START, env!("CARGO_BIN_EXE_smtp-in")])
+        .args(&numbers)
+        .env("LISTEN_FDS", "6")
+        .env(
+            "LISTEN_FDNAMES",
+            "connection:dns:tls-sign:recipient-check:spam-check:deliver",
+        )
+        .output()
+        .unwrap();
+    let talk = swaks.wait_with_output().unwrap();
+    let talk = String::from_utf8_lossy(&talk.stdout);
+    assert!(talk.contains("250 2.0.0 Delivered"), "{talk}");
+    let message = String::from_utf8(delivered.recv().unwrap()).unwrap();
+    assert!(message.contains("\r\nSubject: from swaks\r\n"), "{message}");
+    let log = String::from_utf8_lossy(&program.stderr);
+    assert_eq!(log, "127.0.0.1: delivered\n");
 }
