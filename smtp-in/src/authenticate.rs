@@ -93,11 +93,16 @@ async fn run(
     let mut header = Vec::new();
     results.write_header(&mut header);
 
-    // With DNS in trouble a signature that would have passed may have failed.
-    let trouble = dkim
-        .iter()
-        .any(|output| matches!(output.result(), DkimResult::TempError(_)))
-        || spf.result() == mail_auth::SpfResult::TempError;
+    // With DNS in trouble what would have passed may have failed. Trouble with
+    // a domain that could not speak for the author is the sender's own.
+    let author = dmarc.domain();
+    let trouble = dkim.iter().any(|output| {
+        matches!(output.result(), DkimResult::TempError(_))
+            && output
+                .signature()
+                .is_some_and(|signature| related(&signature.d, author))
+    }) || spf.result() == mail_auth::SpfResult::TempError
+        && related(spf.domain(), author);
     let rejected = matches!(dmarc.result(), DmarcResult::Fail(_))
         && dmarc.policy() == Policy::Reject
         && !trouble;
@@ -130,9 +135,33 @@ where
     }
 }
 
+/// Whether one of two domains is the other or below it, and neither a top-level one.
+fn related(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    let below = |lower: &str, upper: &str| {
+        upper.contains('.')
+            && lower
+                .strip_suffix(upper)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    below(&one, &other) || below(&other, &one)
+}
+
 /// A name from DNS that may be written into a header.
 fn host_name(name: &str) -> Option<String> {
     let name = name.trim_end_matches('.');
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     ((1..=253).contains(&name.len()) && name.bytes().all(plain)).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_domain_that_could_speak_for_the_author_is_related() {
+        assert!(related("Mail.a.example", "a.example") && related("a.example", "a.example"));
+        assert!(!related("evil.example", "a.example") && !related("ba.example", "a.example"));
+        assert!(!related("example", "a.example"));
+    }
 }

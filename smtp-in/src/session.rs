@@ -178,9 +178,7 @@ impl Session<'_> {
         let mut errors = 0;
         loop {
             let line = match wire.line() {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) =>
-                {
+                Err(error) if is_timeout(&error) => {
                     self.how = "idle";
                     wire.send("421 4.4.2 Idle for too long")?;
                     return Ok(Next::Close);
@@ -218,7 +216,14 @@ impl Session<'_> {
                     Err(reply) => reply.to_owned(),
                     Ok(()) => {
                         wire.send("354 End the message with a dot on its own line")?;
-                        let data = wire.data(MAX_MESSAGE)?;
+                        let data = match wire.data(MAX_MESSAGE) {
+                            Err(error) if is_timeout(&error) => {
+                                self.how = "idle in a message";
+                                wire.send("421 4.4.2 Idle for too long")?;
+                                return Ok(Next::Close);
+                            }
+                            other => other?,
+                        };
                         self.message(data)
                     }
                 },
@@ -409,6 +414,10 @@ impl Session<'_> {
             ),
         }
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
 /// `text` as it may stand in a reply.
