@@ -5,13 +5,17 @@ use crate::dns::Dns;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail_auth::hickory_resolver::TokioResolver;
+use mail_auth::hickory_resolver::config::ResolverConfig;
+use mail_auth::hickory_resolver::net::runtime::TokioRuntimeProvider;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
     AuthenticatedMessage, AuthenticationResults, DkimResult, DmarcResult, IprevResult, MX,
     MessageAuthenticator, Parameters, RecordSet, Txt,
 };
+use rustls::{ClientConfig, RootCertStore};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::sync::Arc;
 
 /// What is known of a message's sender.
 pub struct Findings {
@@ -57,7 +61,19 @@ async fn run(
 ) -> Option<Findings> {
     let &Envelope { peer, helo, sender } = envelope;
     let nowhere = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-    let authenticator = MessageAuthenticator::new(nowhere, ResolverOpts::default()).ok()?;
+    // Without a TLS configuration of ours it reads the certificate authorities
+    // from the disk and fails where there are none.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let no_authorities = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .ok()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let resolver = TokioResolver::builder_with_config(nowhere, TokioRuntimeProvider::default())
+        .with_tls_config(no_authorities)
+        .build()
+        .ok()?;
+    let authenticator = MessageAuthenticator(resolver);
     let parsed = AuthenticatedMessage::parse(message)?;
 
     let iprev = authenticator.verify_iprev(over(dns, peer)).await;
