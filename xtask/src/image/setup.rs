@@ -33,7 +33,7 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 12] = [
+pub const BOOTING: [(&str, &str); 13] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -43,6 +43,7 @@ pub const BOOTING: [(&str, &str); 12] = [
     ("chromium-driver", "touches and types on it"),
     ("iproute2", "lays the cable between box and router"),
     ("curl", "plays the mail program"),
+    ("swaks", "plays another mail server"),
     ("openssl", "makes a certificate for a test"),
     ("nftables", "filters what a service may reach"),
     ("dnsmasq-base", "plays the home's router"),
