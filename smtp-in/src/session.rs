@@ -110,7 +110,7 @@ fn talk(
         mail: None,
         had_message: false,
         dns: Some(dns),
-        recipient_check,
+        recipient_check: Some(recipient_check),
         spam_check,
         deliver,
         how: "no message",
@@ -167,7 +167,9 @@ struct Session<'a> {
     mail: Option<(String, Vec<String>)>,
     had_message: bool,
     dns: Option<TcpStream>,
-    recipient_check: UnixStream,
+    /// Gone after the first question without an answer: one that comes late
+    /// would be taken for the answer to the next question.
+    recipient_check: Option<UnixStream>,
     spam_check: UnixStream,
     deliver: UnixStream,
     how: &'static str,
@@ -314,13 +316,19 @@ impl Session<'_> {
             sender: sender.clone(),
             recipient,
         };
-        match recipient_check::ask(&mut self.recipient_check, &question) {
+        let Some(stream) = &mut self.recipient_check else {
+            return "451 4.3.0 Try again later";
+        };
+        match recipient_check::ask(stream, &question) {
             Ok(true) => {
                 recipients.push(question.recipient);
                 "250 2.1.5 OK"
             }
             Ok(false) => "550 5.1.1 No such mailbox here",
-            Err(_) => "451 4.3.0 Try again later",
+            Err(_) => {
+                self.recipient_check = None;
+                "451 4.3.0 Try again later"
+            }
         }
     }
 

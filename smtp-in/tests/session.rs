@@ -103,6 +103,11 @@ fn played(play: Play, connection: TcpStream) -> (Channels, Receiver<Vec<u8>>, Re
             if question.recipient.starts_with("trouble@") {
                 return;
             }
+            if question.recipient.starts_with("slow@") {
+                thread::sleep(Duration::from_millis(600));
+                let _too_late = recipient_check::answer(&mut gate, false);
+                continue;
+            }
             let yes = question.recipient.ends_with("@box.example");
             recipient_check::answer(&mut gate, yes).unwrap();
         }
@@ -551,6 +556,24 @@ fn spf_dkim_and_dmarc_are_judged_and_dns_trouble_loses_nothing() {
     for part in ["dkim=temperror", "spf=temperror", "dmarc=temperror"] {
         assert!(trouble.contains(part), "{part}: {trouble}");
     }
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_not_that_of_the_next_recipient() {
+    let limits = Limits {
+        answer: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let (mut client, _ends) = started(Play {
+        limits,
+        ..Play::default()
+    });
+    assert_eq!(client.say("MAIL FROM:<a@sender.example>"), "250 2.1.0 OK");
+    let later = "451 4.3.0 Try again later";
+    assert_eq!(client.say("RCPT TO:<slow@box.example>"), later);
+    // The late "no" is there by now; this mailbox exists.
+    thread::sleep(Duration::from_millis(600));
+    assert_eq!(client.say("RCPT TO:<me@box.example>"), later);
 }
 
 #[test]
