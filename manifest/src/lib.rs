@@ -17,6 +17,7 @@ mod near;
 mod raw;
 mod value;
 
+pub use near::closest;
 pub use value::{Name, Percent, Size};
 
 use std::fmt;

@@ -3,6 +3,7 @@
 //! `boards/rpi3/board.yaml:12: unknown key "kernal"; did you mean "kernel"?`
 
 use anyhow::{Context, Result, anyhow};
+use manifest::closest;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -58,32 +59,6 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
         })
     };
     text.lines().position(is_key).map(|index| index + 1)
-}
-
-/// The known key that differs in at most two letters.
-fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|word| (distance(key, word), *word))
-        .filter(|(far, _)| *far <= 2)
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
