@@ -9,7 +9,6 @@ pub mod app_image;
 pub mod cmdline;
 pub mod console_log;
 pub mod device_mapper;
-pub mod egress;
 pub mod health;
 pub mod loop_device;
 pub mod modules;

@@ -32,6 +32,15 @@ pub enum Exit {
     Signal(i32),
 }
 
+/// Kills the process of a pidfd (SIGKILL), of this program's or another's
+/// sandbox. Succeeds when it has ended already; does not wait.
+pub fn kill_process(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+    match sys::pidfd_kill(pidfd) {
+        Err(Errno::ESRCH) => Ok(()),
+        result => result,
+    }
+}
+
 impl Child {
     pub(crate) fn new(name: &str, pid: Pid, pidfd: OwnedFd, group: Option<Group>) -> Child {
         Child {
@@ -61,10 +70,7 @@ impl Child {
     /// Kills the program, and with it all of its pid namespace. Does not wait.
     /// Succeeds when it has ended already.
     pub fn kill(&self) -> Result<(), Errno> {
-        match sys::pidfd_kill(self.pidfd.as_fd()) {
-            Err(Errno::ESRCH) => Ok(()),
-            result => result,
-        }
+        kill_process(self.pidfd.as_fd())
     }
 
     /// Connects to 127.0.0.1 inside the sandbox's network namespace. The

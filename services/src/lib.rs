@@ -4,9 +4,17 @@
 //! [`sandbox::Spec`]: the supervisor starts services from it, and whatever
 //! explains to people what a service may do computes it from the same value.
 //! [`descriptors`] says which descriptors a service gets, in which order.
+//! [`runtime`] starts a whole app, connects its services by their channels, and
+//! keeps it running.
 
 mod descriptors;
+pub mod egress;
+mod ids;
+pub mod runtime;
 mod spec;
+mod volumes;
 
 pub use descriptors::{CONTROL, FIRST, descriptors, environment};
+pub use ids::IdsError;
 pub use spec::{Place, ServiceError, spec};
+pub use volumes::VolumeError;

@@ -1,6 +1,7 @@
 //! One service's sandbox.
 
 use crate::descriptors::{descriptors, environment};
+use crate::ids::RANGE;
 use manifest::{
     App, Argument, CapabilityKind, ChannelKind, Ids, Loopback, Mode, Protocol, Server, Service,
 };
@@ -12,10 +13,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many ids a service's range has.
-const RANGE: u32 = 65_536;
 /// The id of a service that has only one.
-const ONE: u32 = 1000;
+pub(crate) const ONE: u32 = 1000;
 /// `cpu.max` is counted in periods of this many microseconds.
 const PERIOD_US: u32 = 100_000;
 

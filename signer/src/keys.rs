@@ -8,9 +8,9 @@ use nix::fcntl::{Flock, FlockArg};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why there is no key.
@@ -95,8 +95,8 @@ impl Signer {
     }
 }
 
-/// Makes `folder/certificate.pem` and `folder/key.pem` (0600) for the host
-/// `name`, unless both are there. The key is written last but one, the
+/// Makes `folder/certificate.pem` and `folder/key.pem` (0640: the folder's group
+/// is the mail server, which reads them) for the host `name`, unless both are there. The key is written last but one, the
 /// certificate last: a pair that a power cut left half is made anew.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn self_signed_pem(folder: &Path, name: &str) -> Result<(), KeyError> {
     remove(&certificate_path)?;
     let pair = new_key(name)?;
     let certificate = self_signed(name, &pair)?;
-    write_whole(&key_path, 0o600, pair.serialize_pem().as_bytes())?;
+    write_whole(&key_path, 0o640, pair.serialize_pem().as_bytes())?;
     write_whole(&certificate_path, 0o644, certificate.pem().as_bytes())
 }
 
@@ -166,6 +166,8 @@ fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
         .mode(mode)
         .open(&temporary)
         .and_then(|mut new| {
+            // The umask may be stricter than what the reader needs.
+            new.set_permissions(Permissions::from_mode(mode))?;
             new.write_all(bytes)?;
             new.sync_all()
         });

@@ -139,7 +139,7 @@ fn a_pem_pair_is_made_once_and_whole() {
         .unwrap()
         .permissions()
         .mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o640);
     self_signed_pem(path, "mail.example").unwrap();
     assert_eq!(pair().map(Result::unwrap), [certificate.clone(), key]);
     fs::remove_file(path.join("key.pem")).unwrap();

@@ -1,14 +1,15 @@
 //! The supervisor: everything on the box above PID 1.
 //!
 //! It sets the clock's floor, loads the network's modules, starts the host's
-//! daemons, puts the console into its sandbox, and answers what the console
-//! may ask ([`control::Request`]). It tells PID 1 every 2 seconds that it is
+//! daemons, puts the console into its sandbox, answers what the console may ask
+//! ([`control::Request`]), and runs the app once the disk is open. It tells PID 1 every 2 seconds that it is
 //! healthy; when it dies, PID 1 starts it again, and an open disk stays open.
 //!
 //! One thread runs [`main`]'s loop; one thread a running console answers its
 //! requests, so that making the encrypted disk (half a minute on a Pi) does
 //! not stop the heartbeat.
 
+mod apps;
 mod attempts;
 mod clock;
 mod console_service;
@@ -17,6 +18,7 @@ mod daemon;
 mod disk;
 mod hardening;
 mod hostname;
+mod journal;
 mod log;
 mod network;
 mod pid1;
@@ -51,6 +53,7 @@ fn main() {
     let mut daemons = network::daemons();
     let mut wifi = wifi::Radio::new(card);
     let mut console = console_service::Console::new(Arc::clone(&office));
+    let mut apps = apps::Apps::new();
     let mut hourly = clock::Hourly::default();
     let mut slots = slots::Trial::from_kernel_command_line();
 
@@ -60,6 +63,7 @@ fn main() {
         }
         wifi.keep_running();
         console.keep_running();
+        apps.keep_running(office.disk());
         if console.answers() {
             slots.confirm();
         } else if slots.has_failed() {
@@ -77,6 +81,7 @@ fn main() {
 
     // The reverse order of the start. Whoever writes to /data stops first.
     console.stop();
+    apps.stop();
     wifi.stop();
     for daemon in daemons.iter_mut().rev() {
         daemon.stop();

@@ -1,6 +1,8 @@
-//! The one kind of service that reaches the internet: it declares `egress`,
-//! and gets an interface that leads to the ports that it names and to no
-//! address of a home network.
+//! Who gets through: the one kind of service that reaches the internet, and
+//! the ports of the box that only the home network reaches.
+//!
+//! A service that declares `egress` gets an interface that leads to the ports
+//! that it names and to no address of a home network.
 //!
 //! A veth pair (veth(4)) joins its network namespace and the box's. The box
 //! forwards, translates addresses (masquerade) and filters by nftables: what
@@ -74,12 +76,14 @@ impl Egress {
 }
 
 /// Puts the rules for exactly these services in force, in one transaction
-/// (nft(8)), and switches forwarding on.
+/// (nft(8)), and switches forwarding on. `at_home` are ports of the box that
+/// answer nobody but the home network: a router that lets IPv6 in from the
+/// internet must not make them public.
 ///
 /// # Errors
 /// When nft refuses them; the rules before are in force then.
-pub fn enforce(all: &[Egress]) -> Result<(), EgressError> {
-    let rules = rules(all);
+pub fn enforce(all: &[Egress], at_home: &[u16]) -> Result<(), EgressError> {
+    let rules = rules(all, at_home);
     let failed = |source| EgressError {
         step: "nft".into(),
         source,
@@ -146,7 +150,11 @@ fn inside(
     })
 }
 
-fn rules(all: &[Egress]) -> String {
+fn rules(all: &[Egress], at_home: &[u16]) -> String {
+    let closed: String = at_home
+        .iter()
+        .map(|port| closed_to_strangers(*port))
+        .collect();
     let mut forward = String::new();
     for egress in all {
         let name = egress.interface();
@@ -167,7 +175,7 @@ table inet projectx-egress {{
   chain to-the-box {{
     type filter hook input priority filter; policy accept;
     iifname \"egress*\" drop
-  }}
+{closed}  }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
     oifname \"egress*\" ct state established accept
@@ -181,6 +189,19 @@ table inet projectx-egress {{
     iifname \"egress*\" masquerade
   }}
 }}
+"
+    )
+}
+
+/// Addresses that a router at home gives out or a device gives itself: RFC 1918,
+/// RFC 3927, RFC 4193, RFC 4291.
+const HOME4: &str = "127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16";
+const HOME6: &str = "::1, fe80::/10, fc00::/7";
+
+fn closed_to_strangers(port: u16) -> String {
+    format!(
+        "    tcp dport {port} ip saddr != {{ {HOME4} }} drop
+    tcp dport {port} ip6 saddr != {{ {HOME6} }} drop
 "
     )
 }
@@ -226,7 +247,7 @@ mod tests {
             tcp: vec![25],
             udp: vec![],
         };
-        let text = rules(&[unbound, postfix.clone()]);
+        let text = rules(&[unbound, postfix.clone()], &[]);
         let opened: Vec<&str> = text
             .lines()
             .map(str::trim)

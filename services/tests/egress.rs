@@ -4,9 +4,9 @@
 //! The test runs itself anew in a network namespace of its own, which is the
 //! box; nothing of it touches this machine's network.
 
-use init::egress::{self, Egress};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Pid;
+use services::egress::{self, Egress};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -130,7 +130,7 @@ fn in_the_box() {
         tcp: vec![53],
         udp: vec![53],
     };
-    egress::enforce(std::slice::from_ref(&unbound)).unwrap();
+    egress::enforce(std::slice::from_ref(&unbound), &[993]).unwrap();
     egress::connect(&unbound, service.pid()).unwrap();
 
     service.inside(|| answers(PUBLIC, 53)).unwrap();
@@ -143,6 +143,20 @@ fn in_the_box() {
         let error = service.inside(|| answers(address, port)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{what}: {error}");
     }
+    // A port that is the home network's own answers there and to nobody else.
+    let private = TcpListener::bind(("0.0.0.0", 993)).unwrap();
+    std::thread::spawn(move || {
+        for stream in private.incoming() {
+            let _ = stream.unwrap().write_all(b"yes");
+        }
+    });
+    home.inside(|| answers(BOX, 993)).unwrap();
+    home.inside(|| ip(&format!("route add {BOX}/32 dev eth0 src {PUBLIC}")));
+    let error = home.inside(|| answers(BOX, 993)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    home.inside(|| answers(BOX, 53)).unwrap();
+    home.inside(|| ip(&format!("route del {BOX}/32 dev eth0 src {PUBLIC}")));
+
     // Nobody at home reaches the service, even with a route to it.
     service.serve(&[53]);
     home.inside(|| ip(&format!("route add 192.0.0.0/29 via {BOX}")));
@@ -170,7 +184,7 @@ fn in_the_box() {
 
     // Without the rules the same service reaches what it may not: the rules
     // are what holds it.
-    egress::enforce(&[]).unwrap();
+    egress::enforce(&[], &[]).unwrap();
     service.inside(|| answers(PUBLIC, 53)).unwrap_err();
     let nft = Command::new("nft")
         .args(["flush", "ruleset"])

@@ -1,0 +1,102 @@
+//! The app Email: its image mounted, its services running, from the moment in
+//! which the encrypted disk is open.
+
+use crate::disk::{Disk, MOUNT_POINT};
+use crate::journal::Journal;
+use crate::{hostname, log};
+use init::app_image;
+use init::cmdline::KernelWords;
+use services::runtime::{Running, Setting};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The one app that this version has.
+const NAME: &str = "email";
+const CARD: &str = "/run/card";
+const KEYS: &str = "/usr/share/projectx/app-keys";
+/// The pause after a start that failed.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The app, in whatever state it is.
+pub struct Apps {
+    journal: Arc<Journal>,
+    starting: Option<JoinHandle<Option<Running>>>,
+    running: Option<Running>,
+    not_before: Instant,
+}
+
+impl Apps {
+    /// Nothing runs yet.
+    pub fn new() -> Self {
+        Self {
+            journal: Arc::new(Journal::new()),
+            starting: None,
+            running: None,
+            not_before: Instant::now(),
+        }
+    }
+
+    /// Starts it when the disk is open. Mounting and checking take seconds on
+    /// a slow card and are a thread's work, so that the heartbeat goes on.
+    pub fn keep_running(&mut self, disk: &Disk) {
+        if self.running.is_some() {
+            return;
+        }
+        if self.starting.as_ref().is_some_and(JoinHandle::is_finished) {
+            let ended = self.starting.take().map(JoinHandle::join);
+            self.running = ended.and_then(|ended| ended.ok().flatten());
+            self.not_before = Instant::now() + PAUSE;
+        }
+        let idle = self.running.is_none() && self.starting.is_none();
+        if idle && Instant::now() >= self.not_before && disk.is_open() {
+            let journal = Arc::clone(&self.journal);
+            let thread = std::thread::Builder::new().name("app".into());
+            self.starting = thread
+                .spawn(move || {
+                    start(journal)
+                        .inspect_err(|error| log::line(&format!("{NAME}: not started: {error}")))
+                        .ok()
+                })
+                .ok();
+        }
+    }
+
+    /// Ends it, before the disk is closed.
+    pub fn stop(&mut self) {
+        if let Some(Ok(Some(running))) = self.starting.take().map(JoinHandle::join) {
+            running.stop();
+        }
+        if let Some(running) = self.running.take() {
+            running.stop();
+            log::line(&format!("{NAME}: stopped"));
+        }
+    }
+}
+
+fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
+    let image = Path::new("/run/apps").join(NAME);
+    if !is_mounted(&image) {
+        let slot = Path::new(CARD).join(KernelWords::of_this_boot().slot.folder());
+        app_image::mount(&slot, NAME, Path::new(KEYS), &image)?;
+    }
+    let text = std::fs::read_to_string(image.join("app.yaml"))?;
+    let app = manifest::read("app.yaml", &text)?;
+    let setting = Setting {
+        image,
+        volumes: Path::new(MOUNT_POINT).join("apps").join(NAME),
+        sockets: PathBuf::from("/run/projectx/channels").join(NAME),
+        hostname: hostname::mail_name(),
+        cgroups: Some("/sys/fs/cgroup".into()),
+    };
+    Ok(Running::start(app, setting, journal)?)
+}
+
+/// Whether an earlier supervisor has mounted it.
+fn is_mounted(place: &Path) -> bool {
+    std::fs::read_to_string("/proc/self/mounts")
+        .unwrap_or_default()
+        .lines()
+        .any(|line| line.split(' ').nth(1).map(Path::new) == Some(place))
+}

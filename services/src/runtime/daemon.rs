@@ -1,0 +1,208 @@
+//! One daemon of an app: started, watched, started again, dialled, stopped.
+
+use super::backoff::Backoff;
+use super::{RuntimeError, Shared, journal};
+use crate::descriptors::{FIRST, descriptors};
+use manifest::{ChannelKind, Server, Service};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sandbox::Child;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// How long a daemon may take to end when it is asked to.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A daemon and what is known of it.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    name: String,
+    /// Its ports of the box, by descriptor name. They stay open while it does
+    /// not run, so that a connection waits and is not refused.
+    listeners: Vec<(String, u16, Option<TcpListener>)>,
+    /// The ports on which it serves channels inside.
+    serves: Vec<u16>,
+    child: Option<Child>,
+    /// Whether this child has answered once. Asking again and again would be
+    /// work and log lines for it.
+    answered: bool,
+    started: Instant,
+    backoff: Backoff,
+}
+
+impl Daemon {
+    /// Describes it.
+    ///
+    /// # Errors
+    /// When it has a kind of channel that is not run yet.
+    pub(super) fn new(service: &Service) -> Result<Self, RuntimeError> {
+        let mut serves = Vec::new();
+        for channel in &service.provides {
+            match channel.kind {
+                ChannelKind::Connected(Server::Port(port)) => serves.push(port),
+                ChannelKind::Connected(Server::Listening) => {}
+                kind => {
+                    let words = format!("{}: a channel of kind {kind:?}", channel.name);
+                    return Err(RuntimeError::Unsupported(words));
+                }
+            }
+        }
+        let listeners = service.listen.iter();
+        Ok(Self {
+            name: service.name.to_string(),
+            listeners: listeners
+                .map(|listen| (listen.to.to_string(), listen.port, None))
+                .collect(),
+            serves,
+            child: None,
+            answered: false,
+            started: Instant::now(),
+            backoff: Backoff::default(),
+        })
+    }
+
+    /// Starts it if it does not run and its pause is over. Returns whether it
+    /// runs and answers on every port of its channels.
+    pub(super) fn keep_running(&mut self, shared: &Shared) -> bool {
+        if let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(None) => {
+                    self.answered = self.answered || self.answers();
+                    return self.answered;
+                }
+                ended => {
+                    let how = format!("{ended:?}");
+                    self.child = None;
+                    self.failed(shared, &format!("ended ({how})"));
+                }
+            }
+        }
+        if !self.backoff.is_over() {
+            return false;
+        }
+        self.started = Instant::now();
+        self.answered = false;
+        match self.start(shared) {
+            Ok(child) => self.child = Some(child),
+            Err(error) => self.failed(shared, &format!("not started: {error}")),
+        }
+        false
+    }
+
+    fn failed(&mut self, shared: &Shared, how: &str) {
+        let pause = self.backoff.ended(self.started.elapsed());
+        let name = &self.name;
+        shared
+            .journal
+            .event(&format!("{name}: {how}; again in {pause:?}"));
+    }
+
+    fn start(&mut self, shared: &Shared) -> Result<Child, RuntimeError> {
+        let name = self.name.clone();
+        let service = shared
+            .app
+            .service(&name)
+            .ok_or_else(|| RuntimeError::Down(name.clone()))?;
+        let mut fds: Vec<(OwnedFd, RawFd)> = Vec::new();
+        let errors = journal::standard_error(&shared.journal, &name)?;
+        fds.push((errors, 2));
+        for (wanted, number) in descriptors(&shared.app, service).into_iter().zip(FIRST..) {
+            fds.push((self.end_of(shared, wanted)?, number));
+        }
+        let spec = shared.spec(service, "")?;
+        let egress = shared.egress.get(&name);
+        let child = sandbox::spawn_prepared(&spec, fds, |pid| match egress {
+            Some(egress) => crate::egress::connect(egress, pid).map_err(io::Error::other),
+            None => Ok(()),
+        })?;
+        Ok(child)
+    }
+
+    /// The descriptor of this name.
+    fn end_of(&mut self, shared: &Shared, wanted: &str) -> Result<OwnedFd, RuntimeError> {
+        let what = || format!("{}: {wanted}", self.name);
+        if let Some((_, port, listener)) = self.listeners.iter_mut().find(|(to, ..)| to == wanted) {
+            let listener = match listener {
+                Some(listener) => listener,
+                // `[::]` takes IPv4 as well (ipv6(7), IPV6_V6ONLY is off).
+                None => {
+                    let bound = TcpListener::bind(("::", *port))
+                        .map_err(RuntimeError::io(format!("port {port}")))?;
+                    listener.insert(bound)
+                }
+            };
+            let end = listener.try_clone();
+            return end.map(Into::into).map_err(RuntimeError::io(what()));
+        }
+        if let Some((_, listener)) = shared.listening.get(wanted) {
+            let (provider, _) = shared.channel(wanted)?;
+            if provider.name.as_str() == self.name {
+                let end = listener.try_clone();
+                return end.map(Into::into).map_err(RuntimeError::io(what()));
+            }
+        }
+        shared.dial_daemon(wanted)
+    }
+
+    fn answers(&self) -> bool {
+        self.serves.iter().all(|port| self.dial(*port).is_ok())
+    }
+
+    /// Connects to a port inside.
+    ///
+    /// # Errors
+    /// When it does not run, or does not listen there.
+    pub(super) fn dial(&self, port: u16) -> Result<TcpStream, RuntimeError> {
+        match &self.child {
+            Some(child) => child
+                .connect_tcp(port)
+                .map_err(RuntimeError::io(self.name.clone())),
+            None => Err(RuntimeError::Down(self.name.clone())),
+        }
+    }
+
+    /// Its pid on the host.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.child.as_ref().map(Child::pid)
+    }
+
+    /// Asks it to end, and makes it.
+    pub(super) fn stop(&mut self) {
+        self.listeners.clear();
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        // It has not been reaped, so the pid is still its own.
+        kill(child.pid(), Signal::SIGTERM).ok();
+        let end = Instant::now() + FAREWELL;
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Shared {
+    /// The user's end of a channel that a daemon provides.
+    pub(super) fn dial_daemon(&self, channel: &str) -> Result<OwnedFd, RuntimeError> {
+        let (provider, found) = self.channel(channel)?;
+        match found.kind {
+            ChannelKind::Connected(Server::Port(port)) => {
+                let name = provider.name.as_str();
+                let daemon = self.daemons.get(name);
+                let daemon = daemon.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
+                Ok(super::lock(daemon).dial(port)?.into())
+            }
+            ChannelKind::Connected(Server::Listening) => {
+                let (path, _) = &self.listening[channel];
+                let stream = std::os::unix::net::UnixStream::connect(path)
+                    .map_err(RuntimeError::io(channel))?;
+                Ok(stream.into())
+            }
+            kind => Err(RuntimeError::Unsupported(format!(
+                "{channel}: a channel of kind {kind:?} to a daemon"
+            ))),
+        }
+    }
+}

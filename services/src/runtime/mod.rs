@@ -1,0 +1,357 @@
+//! A whole app at work: [`Running`].
+//!
+//! One thread keeps the app ([`keeper`]): it runs what runs once, starts the
+//! daemons, loads the zygotes, and looks after them four times a second. While
+//! all of them answer, the app is ready, and its ports for strangers are open;
+//! a port has a thread that accepts ([`door`]), and every connection one that
+//! makes its sandboxes, waits for their end and destroys them ([`visit`]).
+//! Nothing here reads what is said on a channel.
+//!
+//! What a service writes on its standard error goes to the [`Journal`], which
+//! is told to keep it in memory: programs that handle mail may quote it.
+
+mod backoff;
+mod daemon;
+mod door;
+mod journal;
+mod keeper;
+mod once;
+mod slots;
+mod visit;
+mod zygotes;
+
+pub use journal::Journal;
+
+use crate::egress::{Egress, EgressError};
+use crate::spec::Place;
+use crate::{ServiceError, VolumeError, spec, volumes};
+use daemon::Daemon;
+use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
+use sandbox::{SandboxError, Spec};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use zygotes::Zygotes;
+
+/// Where an app runs.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The mounted image of the app.
+    pub image: PathBuf,
+    /// Its folder on the encrypted disk, made if it is not there.
+    pub volumes: PathBuf,
+    /// A folder in memory, made if it is not there, only for root: sockets.
+    pub sockets: PathBuf,
+    /// What `{hostname}` stands for.
+    pub hostname: String,
+    /// Where cgroup v2 is mounted; `None` where the host has none.
+    pub cgroups: Option<PathBuf>,
+}
+
+/// Why an app, or a part of it, does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The manifest and the image do not fit.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The folders could not be made.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A sandbox could not be made.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The network's rules are not in force.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// A zygote gave no child.
+    #[error("{service}: {source}")]
+    Zygote {
+        /// The service.
+        service: String,
+        /// What the zygote said.
+        source: zygote::client::ClientError,
+    },
+    /// A service that others need does not run now.
+    #[error("{0}: does not run now")]
+    Down(String),
+    /// A service ended in another way than it should.
+    #[error("{service}: {how}")]
+    Ended {
+        /// The service.
+        service: String,
+        /// Its exit, or that it took too long.
+        how: String,
+    },
+    /// Something of the system's failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A kind of channel, or more egress, than this version runs.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl RuntimeError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// An app that runs until it is stopped.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Makes the app's folders and begins to start it; [`Self::is_ready`] says
+    /// when that is done.
+    ///
+    /// # Errors
+    /// When the folders, the rules of the network or a socket can't be made.
+    /// Trouble of a service is told to `journal`, and tried again.
+    pub fn start(
+        app: App,
+        setting: Setting,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, RuntimeError> {
+        let first_ids = volumes::make(&app, &setting.volumes)?;
+        let egress = egress_of(&app)?;
+        let at_home: Vec<u16> = app
+            .services
+            .iter()
+            .flat_map(|service| &service.listen)
+            .filter(|listen| listen.zone != manifest::Zone::Public)
+            .map(|listen| listen.port)
+            .collect();
+        if !egress.is_empty() || !at_home.is_empty() {
+            crate::egress::enforce(&egress.values().cloned().collect::<Vec<_>>(), &at_home)?;
+        }
+        let listening = listening_sockets(&app, &setting.sockets)?;
+        let daemons = of_lifetime(&app, |lifetime| lifetime == Lifetime::Daemon)
+            .map(|service| Ok((service.name.to_string(), Mutex::new(Daemon::new(service)?))))
+            .collect::<Result<_, RuntimeError>>()?;
+        let zygotes = of_lifetime(&app, |l| matches!(l, Lifetime::PerMessage { .. }))
+            .map(|service| (service.name.to_string(), Zygotes::default()))
+            .collect();
+        let shared = Arc::new(Shared {
+            app,
+            setting,
+            journal,
+            first_ids,
+            egress,
+            listening,
+            daemons,
+            zygotes,
+            phase: Mutex::new(Phase::Starting),
+            changed: Condvar::new(),
+        });
+        let kept = Arc::clone(&shared);
+        let keeper = std::thread::Builder::new()
+            .name(format!("{}-keeper", shared.app.name))
+            .spawn(move || keeper::keep(&kept))
+            .map_err(RuntimeError::io("a thread"))?;
+        Ok(Self {
+            shared,
+            keeper: Some(keeper),
+        })
+    }
+
+    /// Whether every part of it answers.
+    pub fn is_ready(&self) -> bool {
+        *self.shared.phase() == Phase::Ready
+    }
+
+    /// The host's id for id 0 of a service.
+    pub fn first_id(&self, service: &str) -> Option<u32> {
+        self.shared.first_ids.get(service).copied()
+    }
+
+    /// The pid, on the host, of the program of a daemon that runs.
+    pub fn daemon_pid(&self, service: &str) -> Option<nix::unistd::Pid> {
+        lock(self.shared.daemons.get(service)?).pid()
+    }
+
+    /// Ends it: no connection is accepted any more, those at work are killed,
+    /// daemons are asked to end and killed after 5 seconds.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.set(Phase::Stopping);
+        if let Some(keeper) = self.keeper.take() {
+            // A panic of it has been reported on standard error.
+            keeper.join().ok();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How far the app is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Something does not answer (yet, or again).
+    Starting,
+    /// All parts answer.
+    Ready,
+    /// It was told to end.
+    Stopping,
+}
+
+/// What the threads of one app share.
+#[derive(Debug)]
+struct Shared {
+    app: App,
+    setting: Setting,
+    journal: Arc<dyn Journal>,
+    first_ids: BTreeMap<String, u32>,
+    egress: BTreeMap<String, Egress>,
+    /// The sockets of channels whose provider is given a listening one. They
+    /// outlive the provider, so that a user waits while it starts anew.
+    listening: BTreeMap<String, (PathBuf, UnixListener)>,
+    daemons: BTreeMap<String, Mutex<Daemon>>,
+    zygotes: BTreeMap<String, Zygotes>,
+    phase: Mutex<Phase>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        lock(&self.phase)
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.phase() == Phase::Stopping
+    }
+
+    /// Sets the phase; an app that stops stays so.
+    fn set(&self, phase: Phase) {
+        let mut now = self.phase();
+        if *now != Phase::Stopping && *now != phase {
+            *now = phase;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the phase is another, at most this long, and returns it.
+    fn wait_for_change(&self, from: Phase, most: Duration) -> Phase {
+        let guard = self.phase();
+        let waited = self
+            .changed
+            .wait_timeout_while(guard, most, |now| *now == from);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits until the app is ready. `false` when it stops, or is not in time.
+    fn wait_ready(&self, most: Duration) -> bool {
+        let end = Instant::now() + most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.wait_for_change(Phase::Starting, left) {
+                Phase::Ready => return true,
+                Phase::Stopping => return false,
+                Phase::Starting if left.is_zero() => return false,
+                Phase::Starting => {}
+            }
+        }
+    }
+
+    /// The sandbox of one instance of `service`; empty for a daemon.
+    fn spec(&self, service: &Service, instance: &str) -> Result<Spec, ServiceError> {
+        let place = Place {
+            image: self.setting.image.clone(),
+            volumes: self.setting.volumes.clone(),
+            hostname: self.setting.hostname.clone(),
+            first_id: self.first_ids[service.name.as_str()],
+            cgroups: self.setting.cgroups.clone(),
+            instance: instance.to_owned(),
+        };
+        spec(&self.app, service, &place)
+    }
+
+    fn channel(&self, name: &str) -> Result<(&Service, &Channel), RuntimeError> {
+        // The manifest's check has seen to it.
+        self.app
+            .channel(name)
+            .ok_or_else(|| RuntimeError::Unsupported(format!("channel {name}: nobody provides it")))
+    }
+}
+
+/// A panicking thread ends the supervisor (`panic = "abort"`), so a poisoned
+/// lock is met in tests only, and then the data is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn of_lifetime(app: &App, wanted: impl Fn(Lifetime) -> bool) -> impl Iterator<Item = &Service> {
+    app.services
+        .iter()
+        .filter(move |service| wanted(service.lifetime))
+}
+
+/// A link for every service that reaches the internet.
+fn egress_of(app: &App) -> Result<BTreeMap<String, Egress>, RuntimeError> {
+    let with_egress = app.services.iter().filter(|s| !s.egress.is_empty());
+    with_egress
+        .zip(0u8..)
+        .map(|(service, link)| {
+            if link >= crate::egress::MOST {
+                let words = format!(
+                    "{}: more than {} services with egress",
+                    service.name,
+                    crate::egress::MOST
+                );
+                return Err(RuntimeError::Unsupported(words));
+            }
+            let ports = |protocol: Protocol| {
+                let with = service.egress.iter();
+                let with = with.filter(|egress| egress.protocols.contains(&protocol));
+                with.map(|egress| egress.port).collect()
+            };
+            let egress = Egress {
+                link,
+                tcp: ports(Protocol::Tcp),
+                udp: ports(Protocol::Udp),
+            };
+            Ok((service.name.to_string(), egress))
+        })
+        .collect()
+}
+
+/// Binds the sockets of channels whose provider is given a listening one.
+fn listening_sockets(
+    app: &App,
+    folder: &Path,
+) -> Result<BTreeMap<String, (PathBuf, UnixListener)>, RuntimeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(folder);
+    made.map_err(RuntimeError::io(folder.display().to_string()))?;
+    let channels = app.services.iter().flat_map(|service| &service.provides);
+    channels
+        .filter(|channel| channel.kind == ChannelKind::Connected(Server::Listening))
+        .map(|channel| {
+            let path = folder.join(channel.name.as_str());
+            // A supervisor that was killed has left its own.
+            std::fs::remove_file(&path).ok();
+            let listener =
+                UnixListener::bind(&path).map_err(RuntimeError::io(path.display().to_string()))?;
+            Ok((channel.name.to_string(), (path, listener)))
+        })
+        .collect()
+}

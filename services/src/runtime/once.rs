@@ -1,0 +1,59 @@
+//! Services that run to their end before others start.
+
+use super::{RuntimeError, Shared, journal};
+use manifest::{Lifetime, Service};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sandbox::{Child, Exit};
+use std::time::{Duration, Instant};
+
+/// Runs `service` to its end.
+///
+/// # Errors
+/// When it can't be started, takes longer than its deadline, or fails.
+pub(super) fn run(shared: &Shared, service: &Service) -> Result<(), RuntimeError> {
+    let Lifetime::Once { deadline } = service.lifetime else {
+        return Ok(());
+    };
+    let errors = journal::standard_error(&shared.journal, service.name.as_str())?;
+    let mut child = sandbox::spawn(&shared.spec(service, "")?, vec![(errors, 2)])?;
+    let how = match wait(&mut child, Instant::now() + deadline)? {
+        Some(Exit::Code(0)) => return Ok(()),
+        Some(exit) => format!("{exit:?}"),
+        None => format!("not done in {deadline:?}; killed"),
+    };
+    Err(RuntimeError::Ended {
+        service: service.name.to_string(),
+        how,
+    })
+}
+
+/// Waits until `child` has ended or the time is `end`.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn wait(child: &mut Child, end: Instant) -> Result<Option<Exit>, RuntimeError> {
+    let failed = |errno: nix::errno::Errno| RuntimeError::Io {
+        what: child_name(errno),
+        source: errno.into(),
+    };
+    loop {
+        if let Some(exit) = child.try_wait().map_err(failed)? {
+            return Ok(Some(exit));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        // Rounded up, or the last millisecond would be spent spinning.
+        let left = left.min(Duration::from_secs(3600)).as_millis() + 1;
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(child.pidfd(), PollFlags::POLLIN)], left) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+}
+
+fn child_name(errno: nix::errno::Errno) -> String {
+    format!("waiting for a sandbox ({errno})")
+}

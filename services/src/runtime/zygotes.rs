@@ -1,0 +1,199 @@
+//! The zygotes of one per-message service, one generation after another.
+//!
+//! A generation is replaced after an hour, after [`MOST`] children, and when it
+//! fails (all children share its memory layout and hash seed). The next one
+//! loads while the last still serves; the last ends with its last child.
+
+use super::backoff::Backoff;
+use super::{RuntimeError, Shared, journal, lock};
+use crate::descriptors::FIRST;
+use manifest::Service;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use sandbox::Child;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use zygote::client::{ClientError, Zygote};
+
+/// The longest life of a generation.
+const LIFE: Duration = Duration::from_secs(3600);
+/// The most children of a generation.
+const MOST: u32 = 300;
+/// How long loading may take: a second on a PC, 25 in an emulator.
+const LOADING: Duration = Duration::from_secs(180);
+/// How long making a child may take.
+const FORKING: Duration = Duration::from_secs(10);
+
+/// One loaded zygote. The control socket is dropped first, which ends it.
+#[derive(Debug)]
+struct Generation {
+    zygote: Mutex<Zygote>,
+    sandbox: Mutex<Child>,
+    loaded: Instant,
+    children: AtomicU32,
+    broken: AtomicBool,
+}
+
+impl Generation {
+    fn is_spent(&self) -> bool {
+        self.is_broken()
+            || self.loaded.elapsed() >= LIFE
+            || self.children.load(Ordering::Relaxed) >= MOST
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) || !matches!(lock(&self.sandbox).try_wait(), Ok(None))
+    }
+}
+
+/// A child for one message. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct MessageChild {
+    pidfd: OwnedFd,
+    _generation: Arc<Generation>,
+}
+
+impl Drop for MessageChild {
+    fn drop(&mut self) {
+        // It has ended already, as a rule.
+        sandbox::kill_process(self.pidfd.as_fd()).ok();
+    }
+}
+
+/// The generations of one service.
+#[derive(Debug, Default)]
+pub(super) struct Zygotes {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Arc<Generation>>,
+    loading: Option<JoinHandle<Result<Generation, RuntimeError>>>,
+    begun: Option<Instant>,
+    backoff: Backoff,
+    number: u64,
+}
+
+impl Zygotes {
+    /// Replaces what is spent. Returns whether there is one to ask.
+    pub(super) fn keep_running(&self, shared: &Arc<Shared>, service: &Service) -> bool {
+        let mut state = lock(&self.state);
+        if state.loading.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.take_loaded(&mut state, shared, service);
+        }
+        if state.current.as_ref().is_some_and(|now| now.is_broken()) {
+            let name = &service.name;
+            shared
+                .journal
+                .event(&format!("{name}: failed; loaded anew"));
+            let lived = state.current.take().map(|last| last.loaded.elapsed());
+            state.backoff.ended(lived.unwrap_or_default());
+        }
+        let wanted = state.current.as_ref().is_none_or(|now| now.is_spent());
+        if wanted && state.loading.is_none() && state.backoff.is_over() {
+            state.number += 1;
+            state.begun = Some(Instant::now());
+            let (shared, name, number) =
+                (Arc::clone(shared), service.name.to_string(), state.number);
+            let thread = std::thread::Builder::new().name("zygote".into());
+            state.loading = thread.spawn(move || load(&shared, &name, number)).ok();
+        }
+        state.current.is_some()
+    }
+
+    fn take_loaded(&self, state: &mut State, shared: &Shared, service: &Service) {
+        let name = &service.name;
+        match state.loading.take().map(JoinHandle::join) {
+            Some(Ok(Ok(generation))) => state.current = Some(Arc::new(generation)),
+            Some(Ok(Err(error))) => {
+                let took = state.begun.map(|begun| begun.elapsed());
+                let pause = state.backoff.ended(took.unwrap_or_default().min(FORKING));
+                let words = format!("{name}: not loaded: {error}; again in {pause:?}");
+                shared.journal.event(&words);
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+
+    /// A child for one message, and the user's end of its socket.
+    ///
+    /// # Errors
+    /// When there is no zygote now, or it gives none.
+    pub(super) fn fork(&self, service: &Service) -> Result<(OwnedFd, MessageChild), RuntimeError> {
+        let name = service.name.as_str();
+        let current = lock(&self.state).current.clone();
+        let generation = current.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
+        let made = lock(&generation.zygote).fork(FORKING);
+        match made {
+            Ok((socket, pidfd)) => {
+                generation.children.fetch_add(1, Ordering::Relaxed);
+                let child = MessageChild {
+                    pidfd,
+                    _generation: generation,
+                };
+                Ok((socket, child))
+            }
+            Err(source) => {
+                if !matches!(source, ClientError::Refused(_)) {
+                    generation.broken.store(true, Ordering::Relaxed);
+                }
+                Err(RuntimeError::Zygote {
+                    service: name.to_owned(),
+                    source,
+                })
+            }
+        }
+    }
+
+    /// Ends the present generation, and waits for one that is loading.
+    pub(super) fn stop(&self) {
+        let mut state = lock(&self.state);
+        state.current = None;
+        if let Some(loading) = state.loading.take() {
+            loading.join().ok();
+        }
+    }
+}
+
+fn load(shared: &Arc<Shared>, name: &str, number: u64) -> Result<Generation, RuntimeError> {
+    let down = || RuntimeError::Down(name.to_owned());
+    let service = shared.app.service(name).ok_or_else(down)?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(|errno| RuntimeError::Io {
+        what: "a pair of sockets".into(),
+        source: errno.into(),
+    })?;
+    let instance = format!("{name}-{number}");
+    let errors = journal::standard_error(&shared.journal, &instance)?;
+    let spec = shared.spec(service, &number.to_string())?;
+    let sandbox = sandbox::spawn(&spec, vec![(errors, 2), (theirs, FIRST)])?;
+    let mut zygote = Zygote::from_socket(ours);
+    let end = Instant::now() + LOADING;
+    loop {
+        match zygote.wait_ready(Duration::from_secs(1)) {
+            Ok(()) => break,
+            Err(ClientError::Silent(_)) if Instant::now() < end && !shared.is_stopping() => {}
+            Err(source) => {
+                return Err(RuntimeError::Zygote {
+                    service: instance,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(Generation {
+        zygote: Mutex::new(zygote),
+        sandbox: Mutex::new(sandbox),
+        loaded: Instant::now(),
+        children: AtomicU32::new(0),
+        broken: AtomicBool::new(false),
+    })
+}

@@ -1,0 +1,116 @@
+//! The folders of an app on the encrypted disk, and whose they are.
+//!
+//! A folder belongs to the service that writes it. Where one other service
+//! reads it, the folder's group is that reader's, and files made in it get the
+//! same group (inode(7), the set-group-ID bit); the writer decides by the
+//! file's mode whether the reader may have it. What no service writes is the
+//! supervisor's own.
+
+use crate::ids::{Ids, IdsError};
+use crate::spec::ONE;
+use manifest::{App, Ids as IdsKind, Mode, Service};
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+/// A folder that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A service has no ids.
+    #[error(transparent)]
+    Ids(#[from] IdsError),
+}
+
+/// Makes the folders of all volumes of `app` below `folder`, with their owners
+/// and modes, and gives every service its ids. Returns the first id of each
+/// service, by name.
+///
+/// # Errors
+/// When a folder can't be made or an id not be written down.
+pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| VolumeError::Io { path, source }
+    };
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let mut ids = Ids::open(&folder.join("ids"))?;
+    let mut first = BTreeMap::new();
+    for service in &app.services {
+        let name = service.name.to_string();
+        first.insert(name.clone(), ids.first(&name)?);
+    }
+    let runs_as = |service: &Service| {
+        let base = first[service.name.as_str()];
+        match service.ids {
+            IdsKind::Range => base,
+            IdsKind::One => base + ONE,
+        }
+    };
+    let mut volumes: BTreeMap<&str, Vec<(&Service, Mode)>> = BTreeMap::new();
+    for service in &app.services {
+        for volume in &service.volumes {
+            let users = volumes.entry(volume.name.as_str()).or_default();
+            users.push((service, volume.mode));
+        }
+    }
+    for (name, users) in volumes {
+        let writer = users.iter().find(|(_, mode)| *mode == Mode::ReadWrite);
+        let readers: Vec<_> = users
+            .iter()
+            .filter(|(_, mode)| *mode == Mode::ReadOnly)
+            .collect();
+        let (owner, group, mode) = match (writer, readers.as_slice()) {
+            (Some((writer, _)), [(reader, _)]) => (runs_as(writer), runs_as(reader), 0o2750),
+            (Some((writer, _)), _) => (runs_as(writer), runs_as(writer), 0o700),
+            (None, _) => (0, 0, 0o755),
+        };
+        let path = folder.join(name);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(&path)(error));
+            }
+            _ => {}
+        }
+        // The owner first: chown(2) takes the set-group-ID bit away.
+        chown(&path, Some(owner), Some(group)).map_err(failed(&path))?;
+        fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed(&path))?;
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn each_folder_is_its_writer_s_and_its_one_reader_is_the_group() {
+        let text = include_str!("../../apps/email/app.yaml");
+        let app = manifest::read("app.yaml", text).unwrap();
+        let disk = tempfile::tempdir().unwrap();
+        let folder = disk.path().join("email");
+        // The second time finds what the first made.
+        let first = make(&app, &folder).unwrap();
+        assert_eq!(make(&app, &folder).unwrap(), first);
+        let of = |name: &str| {
+            let meta = fs::metadata(folder.join(name)).unwrap();
+            (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+        };
+        let (signer, maker) = (first["signer"] + ONE, first["imap-certificate"] + ONE);
+        let dovecot = first["dovecot"];
+        assert_eq!(of("keys"), (signer, signer, 0o700));
+        assert_eq!(of("tls"), (maker, dovecot, 0o2750));
+        assert_eq!(of("mail"), (dovecot, dovecot, 0o700));
+        assert_eq!(of("people"), (0, 0, 0o755));
+    }
+}
