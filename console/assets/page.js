@@ -1,37 +1,4 @@
-// Seals the passphrase in the browser and sends it. Without this script the
-// forms can send nothing. `crypto.getRandomValues`, which nacl uses, works on
-// plain HTTP; the rest of WebCrypto does not.
-"use strict";
-
-const PADDING = 1024; // as in sealed.rs: the length shall not tell anything
-
-// The body of a post to `path`. `secrets` is null, or an object with
-// `passphrase` and `setup_code` (or null). `key` and `token` are base64.
-function makeBody(path, token, key, secrets) {
-  if (!secrets) return JSON.stringify({ token });
-  const text = JSON.stringify({ for: path, token, ...secrets });
-  const bytes = new TextEncoder().encode(text);
-  const padded = new Uint8Array(Math.ceil(bytes.length / PADDING) * PADDING).fill(32);
-  padded.set(bytes);
-  const pair = nacl.box.keyPair();
-  const nonce = nacl.randomBytes(nacl.box.nonceLength);
-  const sealed = nacl.box(padded, nonce, fromBase64(key), pair.secretKey);
-  bytes.fill(0);
-  padded.fill(0);
-  pair.secretKey.fill(0);
-  return JSON.stringify({
-    token,
-    box: { key: toBase64(pair.publicKey), nonce: toBase64(nonce), sealed: toBase64(sealed) },
-  });
-}
-
-function toBase64(bytes) {
-  return btoa(String.fromCharCode(...bytes));
-}
-
-function fromBase64(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-}
+// The front page: claiming, unlocking, switching off.
 
 function start() {
   const main = document.querySelector("main");
@@ -59,25 +26,16 @@ function start() {
     for (const id of ["first", "second"]) if (field(id)) field(id).value = "";
   }
 
-  // Holds the submit button for so many seconds, counting on it.
-  function hold(seconds) {
-    const button = form && form.querySelector("button");
-    if (!button || !(seconds > 0)) return;
-    const words = button.dataset.words || (button.dataset.words = button.textContent);
-    const until = Date.now() + seconds * 1000;
-    const tick = () => {
-      const left = Math.ceil((until - Date.now()) / 1000);
-      button.disabled = busy || over || left > 0;
-      button.textContent = left > 0 ? `Wait ${left} s` : words;
-      if (left > 0) setTimeout(tick, 500);
-    };
-    tick();
+  // Holds the submit button.
+  function wait(seconds) {
+    hold(form && form.querySelector("button"), seconds, () => !busy && !over);
   }
 
   async function send(path, secrets) {
     busy = true;
     able(false);
-    const body = makeBody(path, token, main.dataset.key, secrets);
+    const { body, forget } = makePost(path, token, main.dataset.key, secrets);
+    forget(); // these answers are not sealed
     wipe();
     let reply = null;
     try {
@@ -128,7 +86,7 @@ function start() {
     if (!reply.token) return; // the words say: reload
     token = reply.token;
     able(true);
-    hold(reply.retry_after);
+    wait(reply.retry_after);
   }
 
   async function power(event) {
@@ -191,7 +149,7 @@ function start() {
   for (const button of buttons) {
     if (button.type === "button") button.addEventListener("click", power);
   }
-  hold(Number(main.dataset.retry));
+  wait(Number(main.dataset.retry));
   setTimeout(watch, 2000);
 }
 

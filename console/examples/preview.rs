@@ -1,10 +1,11 @@
 //! Shows the page on this computer, with a pretended supervisor:
 //! `cargo run -p console --example preview -- unclaimed 127.0.0.1:8080 nacl-fast.min.js`.
 //! States: unclaimed, code (unclaimed with a setup code), late, locked,
-//! working, open, missing. Every passphrase but `right horse` is wrong.
+//! working, open, missing. Every passphrase but `right horse` is wrong; people
+//! are added as they are typed.
 
 use console::{Assets, serve};
-use control::{Disk, Refusal, Reply, Request, Secret, Status, wire};
+use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
 use std::error::Error;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
@@ -44,11 +45,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireError> {
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
+    let mut addresses = Vec::new();
     loop {
         let reply = match wire::read(&mut reader)? {
             Request::Status => Reply::Status(status.clone()),
             Request::Claim { passphrase, .. } => open(&mut status, &passphrase),
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
+            Request::Prove { passphrase, .. } => open(&mut status, &passphrase),
+            Request::People { what, .. } => people(&mut addresses, what),
             Request::Restart | Request::PowerOff => Reply::Done,
         };
         wire::write(&mut writer, &reply)?;
@@ -66,4 +70,21 @@ fn open(status: &mut Status, passphrase: &Secret) -> Reply {
         words: "That is not the passphrase of this box. Please try again.".into(),
         retry_after: 5,
     }
+}
+
+fn people(addresses: &mut Vec<String>, what: PeopleRequest) -> Reply {
+    match what {
+        PeopleRequest::Add { address, .. } if addresses.contains(&address) => {
+            return Reply::Refused {
+                refusal: Refusal::BadAddress,
+                words: format!("{address} exists already."),
+                retry_after: 0,
+            };
+        }
+        PeopleRequest::Add { address, .. } => addresses.push(address),
+        PeopleRequest::Remove { address } => addresses.retain(|known| *known != address),
+        PeopleRequest::List | PeopleRequest::SetPassword { .. } => {}
+    }
+    let addresses = addresses.clone();
+    Reply::People { addresses }
 }

@@ -3,10 +3,13 @@
 //! `base_url` is `http://ADDRESS:PORT` without a slash at the end, with an
 //! address or a name the box answers to.
 
+use crate::people::{PeopleAnswer, Told};
 use crate::routes::{Answer, Post};
-use crate::sealed::{Contents, SealedError, seal};
+use crate::sealed::{Contents, PeopleContents, SealedError, seal};
 use crate::state::Shown;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use control::Secret;
+use crypto_box::aead::{OsRng, rand_core::RngCore};
 use std::time::Duration;
 use ureq::{Agent, http::StatusCode};
 
@@ -126,6 +129,105 @@ pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
     )
 }
 
+/// A browser that looks after the people.
+pub struct People {
+    base_url: String,
+    session: Secret,
+}
+
+/// The answer to a post about people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeopleAnswered {
+    /// The HTTP status.
+    pub http_status: u16,
+    /// Whether it was done.
+    pub ok: bool,
+    /// Seconds until the same may be tried again.
+    pub retry_after: u64,
+    /// What was sealed to this browser.
+    pub told: Told,
+}
+
+impl People {
+    /// A browser that has proved nothing yet, with a session of its own.
+    pub fn new(base_url: &str) -> Self {
+        let mut session = [0; 32];
+        OsRng.fill_bytes(&mut session);
+        Self {
+            base_url: base_url.into(),
+            session: Secret::new(STANDARD.encode(session)),
+        }
+    }
+
+    /// Gives the passphrase, which begins the session; takes as long as unlocking.
+    pub fn prove(&self, passphrase: &str) -> Result<PeopleAnswered, ClientError> {
+        let passphrase = Some(Secret::new(passphrase.into()));
+        self.send(
+            "/people/prove",
+            PeopleContents {
+                passphrase,
+                ..PeopleContents::default()
+            },
+        )
+    }
+
+    /// Who has mail; the addresses are in what was told.
+    pub fn list(&self) -> Result<PeopleAnswered, ClientError> {
+        self.send("/people/list", PeopleContents::default())
+    }
+
+    /// Adds somebody.
+    pub fn add(&self, address: &str, password: &str) -> Result<PeopleAnswered, ClientError> {
+        self.send("/people/add", about(address, Some(password)))
+    }
+
+    /// Gives somebody another password.
+    pub fn set_password(
+        &self,
+        address: &str,
+        password: &str,
+    ) -> Result<PeopleAnswered, ClientError> {
+        self.send("/people/password", about(address, Some(password)))
+    }
+
+    /// Takes an address away.
+    pub fn remove(&self, address: &str) -> Result<PeopleAnswered, ClientError> {
+        self.send("/people/remove", about(address, None))
+    }
+
+    fn send(&self, path: &str, contents: PeopleContents) -> Result<PeopleAnswered, ClientError> {
+        let page = page(&self.base_url)?;
+        let contents = PeopleContents {
+            purpose: path.into(),
+            token: page.token.clone(),
+            session: Some(self.session.clone()),
+            ..contents
+        };
+        let (sealed, opens) = seal(&page.key, &contents)?;
+        let post = Post {
+            token: page.token,
+            sealed: Some(sealed),
+        };
+        let (url, status, text) = post_text(&self.base_url, path, &post)?;
+        let answer: PeopleAnswer =
+            serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })?;
+        Ok(PeopleAnswered {
+            http_status: status.as_u16(),
+            ok: answer.ok,
+            retry_after: answer.retry_after,
+            told: opens.open(&answer.sealed)?,
+        })
+    }
+}
+
+fn about(address: &str, password: Option<&str>) -> PeopleContents {
+    PeopleContents {
+        address: Some(address.into()),
+        password: password.map(|text| Secret::new(text.into())),
+        ..PeopleContents::default()
+    }
+}
+
 fn send_sealed(
     base_url: &str,
     path: &str,
@@ -139,12 +241,29 @@ fn send_sealed(
         passphrase: Secret::new(passphrase.into()),
         setup_code: setup_code.map(|code| Secret::new(code.into())),
     };
-    let sealed = Some(seal(&page.key, &contents)?);
+    let sealed = Some(seal(&page.key, &contents)?.0);
     let token = page.token;
     post(base_url, path, &Post { token, sealed })
 }
 
 fn post(base_url: &str, path: &str, post: &Post) -> Result<Answered, ClientError> {
+    let (url, status, text) = post_text(base_url, path, post)?;
+    let answer: Answer =
+        serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })?;
+    Ok(Answered {
+        http_status: status.as_u16(),
+        ok: answer.ok,
+        words: answer.words,
+        retry_after: answer.retry_after,
+    })
+}
+
+/// The URL, the status and the answer's text.
+fn post_text(
+    base_url: &str,
+    path: &str,
+    post: &Post,
+) -> Result<(String, StatusCode, String), ClientError> {
     let url = format!("{base_url}{path}");
     let text = serde_json::to_string(post).map_err(|error| ClientError::Json {
         url: url.clone(),
@@ -155,14 +274,7 @@ fn post(base_url: &str, path: &str, post: &Post) -> Result<Answered, ClientError
         .header("content-type", "application/json")
         .send(&text);
     let (status, text) = body(&url, sent)?;
-    let answer: Answer =
-        serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })?;
-    Ok(Answered {
-        http_status: status.as_u16(),
-        ok: answer.ok,
-        words: answer.words,
-        retry_after: answer.retry_after,
-    })
+    Ok((url, status, text))
 }
 
 fn agent() -> Agent {

@@ -14,8 +14,9 @@
 //! | what do people see | `page.rs`, `assets/` |
 //! | which requests are there, and what do they answer | `routes.rs` |
 //! | who may ask: host, origin, headers | `guard.rs` |
+//! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
 //! | one-time form tokens | `tokens.rs` |
-//! | opening the sealed passphrase | `sealed.rs` |
+//! | opening sealed secrets, sealing answers | `sealed.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
 //! | connections and their limits | `server.rs` |
 
@@ -23,6 +24,8 @@
 pub mod client;
 mod guard;
 mod page;
+pub mod people;
+mod people_page;
 mod routes;
 pub mod sealed;
 mod server;

@@ -19,11 +19,30 @@ pub struct Assets {
 /// `/style.css`.
 pub const STYLE: &str = include_str!("../assets/style.css");
 /// `/page.js`.
-pub const SCRIPT: &str = include_str!("../assets/page.js");
+pub const SCRIPT: &str = concat!(
+    include_str!("../assets/seal.js"),
+    include_str!("../assets/hold.js"),
+    include_str!("../assets/page.js")
+);
 
 /// The page at `/`.
 pub fn front(status: &Status, token: &str, key: &str) -> String {
     let state = State::of(status);
+    let main = html! {
+        main data-state=(state.word()) data-token=(token) data-key=(key)
+            data-retry=(status.retry_after) {
+            h1 { (title(state)) }
+            (needs_script())
+            (body(state, status))
+            p #answer .note role="status" hidden {}
+        }
+        (power())
+    };
+    frame(title(state), &status.name, "/page.js", &main)
+}
+
+/// A whole page around its content; `script` comes after `nacl`.
+pub fn frame(title: &str, name: &str, script: &str, content: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -31,31 +50,31 @@ pub fn front(status: &Status, token: &str, key: &str) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title(state)) " – " (status.name) }
+                title { (title) " – " (name) }
                 link rel="stylesheet" href="/style.css";
                 script src="/nacl-fast.min.js" defer {}
-                script src="/page.js" defer {}
+                script src=(script) defer {}
             }
             body {
-                header { (status.name) }
-                main data-state=(state.word()) data-token=(token) data-key=(key)
-                    data-retry=(status.retry_after) {
-                    h1 { (title(state)) }
-                    noscript {
-                        p.note.bad {
-                            "This page needs JavaScript: it locks your passphrase up before \
-                             it leaves this device, because your home network could be \
-                             overheard. Please switch JavaScript on, or use another browser."
-                        }
-                    }
-                    (body(state, status))
-                    p #answer .note role="status" hidden {}
-                }
-                (power())
+                header { (name) }
+                (content)
             }
         }
     }
     .into_string()
+}
+
+/// For a browser without JavaScript.
+pub fn needs_script() -> Markup {
+    html! {
+        noscript {
+            p.note.bad {
+                "This page needs JavaScript: it locks your passphrase up before \
+                 it leaves this device, because your home network could be \
+                 overheard. Please switch JavaScript on, or use another browser."
+            }
+        }
+    }
 }
 
 fn title(state: State) -> &'static str {
@@ -86,8 +105,11 @@ fn body(state: State, status: &Status) -> Markup {
             p.small { "This page changes by itself when it is done." }
         },
         State::Open => html! {
-            p { "The disk is unlocked. There is nothing \
-                 more to do: you may close this page." }
+            p { "The disk is unlocked. You may close this page." }
+            h2 { "People" }
+            p { "Who has mail on this box: their addresses and passwords." }
+            a.button href="/people" { "Open people" }
+            h2 { "After a power cut" }
             p { "After a power cut, or a restart, the box waits for your passphrase. Come \
                  back to this page then. Its address is " strong { (status.name) ".local" } "." }
         },
@@ -200,6 +222,8 @@ mod tests {
             ),
             (Disk::Working, true, "<progress", "<form"),
             (Disk::Open, false, "is unlocked", "<form"),
+            (Disk::Open, false, "href=\"/people\"", "<form"),
+            (Disk::Locked, false, "data-post=\"/unlock\"", "/people"),
             (Disk::Missing, false, "write a new one", "<form"),
         ] {
             let page = page(disk, claimable, false);

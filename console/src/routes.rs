@@ -3,6 +3,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /` | the page for the state the box is in |
+//! | `GET /people` `/people.js`, `POST /people/…` | `people.rs` |
 //! | `GET /status` | [`crate::state::Shown`] as JSON |
 //! | `GET /style.css` `/page.js` `/nacl-fast.min.js` | the page's parts |
 //! | `POST /claim` `/unlock` | [`Post`] with a box → [`Answer`] |
@@ -10,7 +11,8 @@
 
 use crate::guard::guard;
 use crate::page::{self, Assets};
-use crate::sealed::{Contents, SealedBox, SessionKey};
+use crate::people;
+use crate::sealed::{Bound, Contents, SealedBox, SessionKey};
 use crate::server::LongRequest;
 use crate::state::{Shown, State};
 use crate::supervisor::{NoAnswer, Supervisor};
@@ -25,7 +27,7 @@ use axum::{
     routing::{get, post},
 };
 use control::{Refusal, Reply, Request};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,7 +45,8 @@ pub struct Console {
 }
 
 impl Console {
-    fn issue(&self) -> String {
+    /// A token for the next post.
+    pub fn issue(&self) -> String {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.issue(Instant::now())
     }
@@ -91,6 +94,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/unlock", post(unlock))
         .route("/restart", post(restart))
         .route("/power", post(power))
+        .merge(people::routes())
         .fallback(async || {
             plain(
                 StatusCode::NOT_FOUND,
@@ -106,7 +110,8 @@ pub fn plain(status: StatusCode, words: &'static str) -> Response {
     typed(status, "text/plain; charset=utf-8", words)
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+/// An answer of this media type.
+pub fn typed(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
     (status, [(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }
 
@@ -153,7 +158,8 @@ async fn nacl(Shared(console): Shared<Arc<Console>>) -> Response {
     typed(StatusCode::OK, "text/javascript; charset=utf-8", script)
 }
 
-type Long = Extension<Arc<LongRequest>>;
+/// The connection's limits, for a request that may take long.
+pub type Long = Extension<Arc<LongRequest>>;
 
 async fn claim(
     Shared(console): Shared<Arc<Console>>,
@@ -161,7 +167,7 @@ async fn claim(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let contents = passphrase(&console, &headers, body, "/claim").await?;
+    let (contents, _): (Contents, _) = open_box(&console, &headers, body, "/claim").await?;
     long.begin();
     let request = Request::Claim {
         passphrase: contents.passphrase,
@@ -177,7 +183,7 @@ async fn unlock(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let contents = passphrase(&console, &headers, body, "/unlock").await?;
+    let (contents, _): (Contents, _) = open_box(&console, &headers, body, "/unlock").await?;
     long.begin();
     let request = Request::Unlock {
         passphrase: contents.passphrase,
@@ -206,23 +212,25 @@ async fn power(
     answer(&console, Request::PowerOff, done).await
 }
 
-/// Reads a post that carries a box, uses its token up and opens the box.
-async fn passphrase(
+/// Reads a post that carries a box, uses its token up and opens the box. The
+/// box is given back, for an answer to its sender.
+pub async fn open_box<T: Bound + DeserializeOwned>(
     console: &Console,
     headers: &HeaderMap,
     body: Body,
     path: &str,
-) -> Result<Contents, Problem> {
+) -> Result<(T, SealedBox), Problem> {
     let post = read_post(console, headers, body).await?;
     let sealed = post.sealed.ok_or(MALFORMED)?;
-    console
+    let contents = console
         .key
         .open(&sealed, path, &post.token)
         .map_err(|_| Problem {
             status: StatusCode::BAD_REQUEST,
             words: "This could not be opened with the key of the page. Please reload the \
                     page and try again.",
-        })
+        })?;
+    Ok((contents, sealed))
 }
 
 async fn without_box(console: &Console, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
@@ -276,43 +284,49 @@ async fn answer(console: &Console, request: Request, done: &str) -> Result<Respo
             words,
             retry_after,
         } => (status_of(refusal), false, words, retry_after),
-        Reply::Status(_) => return Err(NoAnswer::Broken.into()),
+        Reply::Status(_) | Reply::People { .. } => return Err(NoAnswer::Broken.into()),
     };
-    let mut response = json(
-        status,
-        &Answer {
-            ok,
-            words,
-            retry_after,
-            token: Some(console.issue()),
-        },
-    );
-    if retry_after > 0 {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, retry_after.into());
-    }
-    Ok(response)
+    let answer = Answer {
+        ok,
+        words,
+        retry_after,
+        token: Some(console.issue()),
+    };
+    Ok(with_retry(json(status, &answer), retry_after))
 }
 
-fn status_of(refusal: Refusal) -> StatusCode {
+/// Adds `Retry-After` (RFC 9110 section 10.2.3), unless it is now.
+pub fn with_retry(mut response: Response, seconds: u64) -> Response {
+    if seconds > 0 {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// The status for a refusal of the supervisor.
+pub fn status_of(refusal: Refusal) -> StatusCode {
     match refusal {
-        Refusal::WrongPassphrase => StatusCode::UNAUTHORIZED,
-        Refusal::BadPassphrase => StatusCode::BAD_REQUEST,
+        Refusal::WrongPassphrase | Refusal::NoSession => StatusCode::UNAUTHORIZED,
+        Refusal::BadPassphrase | Refusal::BadAddress | Refusal::BadPassword => {
+            StatusCode::BAD_REQUEST
+        }
         Refusal::TooSoon => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongSetupCode => StatusCode::FORBIDDEN,
         Refusal::TooLate | Refusal::WrongState => StatusCode::CONFLICT,
+        Refusal::NotReady => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 /// A request that did not reach the supervisor, or got no reply.
-struct Problem {
+pub struct Problem {
     status: StatusCode,
     words: &'static str,
 }
 
-const MALFORMED: Problem = Problem {
+/// For a post that lacks something or has too much.
+pub const MALFORMED: Problem = Problem {
     status: StatusCode::BAD_REQUEST,
     words: "The box did not understand this. Nothing was done. Please reload the page and \
             try again.",
@@ -348,7 +362,8 @@ impl IntoResponse for Problem {
     }
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response {
+/// An answer in JSON.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(text) => typed(status, "application/json", text),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -1,11 +1,12 @@
-//! The passphrase on its way from the browser, sealed to a key of this
-//! process: NaCl's `crypto_box` (X25519, XSalsa20, Poly1305), which the page
+//! Secrets on their way from the browser, sealed to a key of this process, and
+//! answers that nobody else in the network may read: NaCl's `crypto_box` (X25519, XSalsa20, Poly1305), which the page
 //! makes with tweetnacl's `nacl.box`.
 //!
 //! The key pair is made when the process starts and is never stored, so a
 //! recording of the network opens nothing after a restart. Inside the box the
 //! text names the form and its one-time token; a recorded box can therefore
-//! not be sent a second time or to another form. Whoever can alter the page
+//! not be sent a second time or to another form. An answer is sealed to the
+//! key pair that the browser made for its one question. Whoever can alter the page
 //! can alter the key in it: sealing is no protection from them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,7 +15,7 @@ use crypto_box::{
     PublicKey, SalsaBox, SecretKey,
     aead::{Aead, AeadCore, OsRng},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 /// The text inside a box is padded with spaces to a multiple of this many
@@ -46,6 +47,53 @@ pub struct Contents {
     pub passphrase: Secret,
     /// The code from `wifi.txt`, when one is needed.
     pub setup_code: Option<Secret>,
+}
+
+/// What is inside a box about the people, as JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeopleContents {
+    /// The path that the box is meant for: `/people/add` say.
+    #[serde(rename = "for")]
+    pub purpose: String,
+    /// The token that was sent beside the box.
+    pub token: String,
+    /// The browser's own secret, which goes with the passphrase once.
+    pub session: Option<Secret>,
+    /// For `/people/prove`.
+    pub passphrase: Option<Secret>,
+    /// For `/people/add`, `/people/password` and `/people/remove`.
+    pub address: Option<String>,
+    /// For `/people/add` and `/people/password`.
+    pub password: Option<Secret>,
+}
+
+/// Text that says which post it is good for.
+pub trait Bound {
+    /// The path of the form and the token.
+    fn bound_to(&self) -> (&str, &str);
+}
+
+impl Bound for Contents {
+    fn bound_to(&self) -> (&str, &str) {
+        (&self.purpose, &self.token)
+    }
+}
+
+impl Bound for PeopleContents {
+    fn bound_to(&self) -> (&str, &str) {
+        (&self.purpose, &self.token)
+    }
+}
+
+/// An answer as it travels; both fields are standard base64.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedAnswer {
+    /// 24 bytes.
+    pub nonce: String,
+    /// The 16-byte tag and the cipher text.
+    pub sealed: String,
 }
 
 /// Why a box could not be opened. No variant quotes anything.
@@ -83,46 +131,85 @@ impl SessionKey {
     }
 
     /// Opens a box and checks that it was made for this path and this token.
-    pub fn open(
+    pub fn open<T: Bound + DeserializeOwned>(
         &self,
         sealed: &SealedBox,
         path: &str,
         token: &str,
-    ) -> Result<Contents, SealedError> {
+    ) -> Result<T, SealedError> {
         let sender = PublicKey::from(array::<32>(&sealed.key, "key")?);
-        let nonce = array::<24>(&sealed.nonce, "nonce")?;
-        let cipher_text = STANDARD
-            .decode(&sealed.sealed)
-            .map_err(|_| SealedError::Field("sealed"))?;
-        let text = SalsaBox::new(&sender, &self.0)
-            .decrypt(&nonce.into(), cipher_text.as_slice())
-            .map(Zeroizing::new)
-            .map_err(|_| SealedError::Closed)?;
-        let contents: Contents =
-            serde_json::from_slice(&text).map_err(|_| SealedError::Contents)?;
-        if contents.purpose != path || contents.token != token {
+        let contents: T = open(
+            &SalsaBox::new(&sender, &self.0),
+            &sealed.nonce,
+            &sealed.sealed,
+        )?;
+        if contents.bound_to() != (path, token) {
             return Err(SealedError::Purpose);
         }
         Ok(contents)
     }
+
+    /// Seals an answer to the sender of `question`, so that it opens there only.
+    pub fn answer(
+        &self,
+        question: &SealedBox,
+        answer: &impl Serialize,
+    ) -> Result<SealedAnswer, SealedError> {
+        let to = PublicKey::from(array::<32>(&question.key, "key")?);
+        let (nonce, sealed) = close(&SalsaBox::new(&to, &self.0), answer)?;
+        Ok(SealedAnswer { nonce, sealed })
+    }
 }
 
-/// Seals to the public key of a page, as `page.js` does. For clients in Rust.
-pub fn seal(public_key: &str, contents: &Contents) -> Result<SealedBox, SealedError> {
+/// What opens the answer to one box. For clients in Rust.
+pub struct AnswerKey(SalsaBox);
+
+impl AnswerKey {
+    /// Opens the answer.
+    pub fn open<T: DeserializeOwned>(&self, answer: &SealedAnswer) -> Result<T, SealedError> {
+        open(&self.0, &answer.nonce, &answer.sealed)
+    }
+}
+
+/// Seals to the public key of a page, as `seal.js` does. For clients in Rust.
+pub fn seal(
+    public_key: &str,
+    contents: &impl Serialize,
+) -> Result<(SealedBox, AnswerKey), SealedError> {
     let to = PublicKey::from(array::<32>(public_key, "key")?);
     let from = SecretKey::generate(&mut OsRng);
+    let shared = SalsaBox::new(&to, &from);
+    let (nonce, sealed) = close(&shared, contents)?;
+    let key = STANDARD.encode(from.public_key().as_bytes());
+    Ok((SealedBox { key, nonce, sealed }, AnswerKey(shared)))
+}
+
+fn open<T: DeserializeOwned>(
+    shared: &SalsaBox,
+    nonce: &str,
+    sealed: &str,
+) -> Result<T, SealedError> {
+    let nonce = array::<24>(nonce, "nonce")?;
+    let cipher_text = STANDARD
+        .decode(sealed)
+        .map_err(|_| SealedError::Field("sealed"))?;
+    let text = shared
+        .decrypt(&nonce.into(), cipher_text.as_slice())
+        .map(Zeroizing::new)
+        .map_err(|_| SealedError::Closed)?;
+    serde_json::from_slice(&text).map_err(|_| SealedError::Contents)
+}
+
+/// The nonce and the cipher text, as base64.
+fn close(shared: &SalsaBox, contents: &impl Serialize) -> Result<(String, String), SealedError> {
     let mut text = Zeroizing::new(serde_json::to_vec(contents).map_err(|_| SealedError::Seal)?);
     let padded = text.len().next_multiple_of(PADDING);
     text.resize(padded, b' ');
     let nonce = SalsaBox::generate_nonce(&mut OsRng);
-    let cipher_text = SalsaBox::new(&to, &from)
+    let cipher_text = shared
         .encrypt(&nonce, text.as_slice())
         .map_err(|_| SealedError::Seal)?;
-    Ok(SealedBox {
-        key: STANDARD.encode(from.public_key().as_bytes()),
-        nonce: STANDARD.encode(nonce),
-        sealed: STANDARD.encode(cipher_text),
-    })
+    Ok((STANDARD.encode(nonce), STANDARD.encode(cipher_text)))
 }
 
 fn array<const N: usize>(text: &str, field: &'static str) -> Result<[u8; N], SealedError> {
@@ -148,24 +235,24 @@ mod tests {
     #[test]
     fn a_box_opens_for_its_own_form_and_token_only() {
         let key = SessionKey::generate();
-        let sealed = seal(&key.public(), &contents()).unwrap();
-        let opened = key.open(&sealed, "/unlock", "t").unwrap();
+        let sealed = seal(&key.public(), &contents()).unwrap().0;
+        let opened: Contents = key.open(&sealed, "/unlock", "t").unwrap();
         assert_eq!(opened.passphrase.expose(), "Zwölf Boxkämpfer");
         assert_eq!(
-            key.open(&sealed, "/claim", "t").unwrap_err(),
+            key.open::<Contents>(&sealed, "/claim", "t").unwrap_err(),
             SealedError::Purpose
         );
         assert_eq!(
-            key.open(&sealed, "/unlock", "u").unwrap_err(),
+            key.open::<Contents>(&sealed, "/unlock", "u").unwrap_err(),
             SealedError::Purpose
         );
     }
 
     #[test]
     fn a_box_for_an_earlier_process_does_not_open() {
-        let sealed = seal(&SessionKey::generate().public(), &contents()).unwrap();
+        let (sealed, _) = seal(&SessionKey::generate().public(), &contents()).unwrap();
         let error = SessionKey::generate()
-            .open(&sealed, "/unlock", "t")
+            .open::<Contents>(&sealed, "/unlock", "t")
             .unwrap_err();
         assert_eq!(error, SealedError::Closed);
     }
@@ -175,8 +262,22 @@ mod tests {
         let key = SessionKey::generate().public();
         let mut longer = contents();
         longer.passphrase = Secret::new("x".repeat(200));
-        let lengths = [&contents(), &longer].map(|c| seal(&key, c).unwrap().sealed.len());
+        let lengths = [&contents(), &longer].map(|c| seal(&key, c).unwrap().0.sealed.len());
         assert_eq!(lengths[0], lengths[1]);
+    }
+
+    #[test]
+    fn an_answer_opens_for_the_asker_only_and_hides_its_length() {
+        let key = SessionKey::generate();
+        let (question, opens) = seal(&key.public(), &contents()).unwrap();
+        let (_, other) = seal(&key.public(), &contents()).unwrap();
+        let answer = key.answer(&question, &["anna@example.org"]).unwrap();
+        let told: Vec<String> = opens.open(&answer).unwrap();
+        assert_eq!(told, ["anna@example.org"]);
+        let closed = other.open::<Vec<String>>(&answer).unwrap_err();
+        assert_eq!(closed, SealedError::Closed);
+        let nobody = key.answer(&question, &Vec::<String>::new()).unwrap();
+        assert_eq!(nobody.sealed.len(), answer.sealed.len());
     }
 
     /// Made by tweetnacl 1.0.3: `nacl.box` of the JSON below and two spaces,
@@ -191,7 +292,7 @@ mod tests {
                 .into(),
         };
         let key = SessionKey(SecretKey::from([2; 32]));
-        let opened = key.open(&sealed, "/unlock", "t").unwrap();
+        let opened: Contents = key.open(&sealed, "/unlock", "t").unwrap();
         assert_eq!(opened.passphrase.expose(), "Zwölf Boxkämpfer");
         assert!(opened.setup_code.is_none());
     }

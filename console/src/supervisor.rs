@@ -4,7 +4,8 @@
 //! a claim or an unlock takes half a minute (Argon2id), so a round trip runs
 //! in a task of its own: neither a closed browser nor a short timeout can cut
 //! one in the middle and leave its answer to the next asker. While such a
-//! long request is under way, the console itself says [`Disk::Working`].
+//! long request is under way, the console itself says [`Disk::Working`]; while
+//! one about people is, it says what it knew before.
 
 use control::{Disk, Reply, Request, Status, wire, wire::WireError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// A passphrase is being tried already.
+    /// An earlier request is under way.
     Busy,
     /// The control stream is broken; the process is about to end.
     Broken,
@@ -32,6 +33,8 @@ pub struct Supervisor {
     stream: AsyncMutex<BufReader<UnixStream>>,
     last: Mutex<Status>,
     busy: AtomicBool,
+    /// Whether what is under way may change the disk's state.
+    disk_busy: AtomicBool,
     broken: Mutex<Option<WireError>>,
     ended: Notify,
 }
@@ -49,13 +52,14 @@ impl Supervisor {
                 name: "projectx".into(),
             }),
             busy: AtomicBool::new(false),
+            disk_busy: AtomicBool::new(false),
             broken: Mutex::new(None),
             ended: Notify::new(),
         })
     }
 
-    /// The state now; [`Disk::Working`] while a passphrase is tried or when
-    /// the supervisor has not answered within 2 seconds.
+    /// The state now; [`Disk::Working`] while the disk is made or opened, or
+    /// when the supervisor has not answered within 2 seconds.
     pub async fn status(self: &Arc<Self>) -> Result<Status, NoAnswer> {
         if !self.busy.load(Ordering::Relaxed) {
             let asked = tokio::spawn(self.clone().ask(Request::Status));
@@ -68,10 +72,14 @@ impl Supervisor {
                 Err(_) => {}
             }
         }
+        let last = self.last();
+        if self.busy.load(Ordering::Relaxed) && !self.disk_busy.load(Ordering::Relaxed) {
+            return Ok(last);
+        }
         Ok(Status {
             disk: Disk::Working,
             retry_after: 0,
-            ..self.last()
+            ..last
         })
     }
 
@@ -87,6 +95,8 @@ impl Supervisor {
         if self.busy.swap(true, Ordering::Relaxed) {
             return Err(NoAnswer::Busy);
         }
+        let people = matches!(request, Request::Prove { .. } | Request::People { .. });
+        self.disk_busy.store(!people, Ordering::Relaxed);
         let this = self.clone();
         let task = tokio::spawn(async move {
             let reply = this.clone().ask(request).await;

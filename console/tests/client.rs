@@ -1,8 +1,9 @@
 //! The client that the boot tests use, against the server.
 #![cfg(feature = "client")]
 
+use console::people::About;
 use console::{Assets, State, client, serve};
-use control::{Disk, Refusal, Reply, Request, Status, wire};
+use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 
@@ -31,8 +32,10 @@ fn start() -> String {
 fn supervise(stream: &UnixStream) {
     let mut reader = BufReader::new(stream);
     let mut disk = Disk::Unclaimed;
+    let mut proved = Vec::new();
+    let mut addresses = Vec::new();
     while let Ok(request) = wire::read(&mut reader) {
-        let right = |given: &control::Secret| given.expose() == "correct horse";
+        let right = |given: &Secret| given.expose() == "correct horse";
         let reply = match request {
             Request::Status => Reply::Status(Status {
                 disk,
@@ -52,6 +55,23 @@ fn supervise(stream: &UnixStream) {
                 disk = Disk::Open;
                 Reply::Done
             }
+            Request::Prove {
+                passphrase,
+                session,
+            } if right(&passphrase) => {
+                proved.push(session);
+                Reply::Done
+            }
+            Request::People { session, what }
+                if proved.iter().any(|s| s.expose() == session.expose()) =>
+            {
+                people(&mut addresses, what)
+            }
+            Request::People { .. } => Reply::Refused {
+                refusal: Refusal::NoSession,
+                words: "Who are you?".into(),
+                retry_after: 0,
+            },
             Request::Restart | Request::PowerOff => Reply::Done,
             _ => Reply::Refused {
                 refusal: Refusal::TooSoon,
@@ -61,6 +81,51 @@ fn supervise(stream: &UnixStream) {
         };
         wire::write(&mut &*stream, &reply).unwrap();
     }
+}
+
+fn people(addresses: &mut Vec<String>, what: PeopleRequest) -> Reply {
+    match what {
+        PeopleRequest::List => {}
+        PeopleRequest::Add { address, password } => {
+            assert_eq!(password.expose(), "annas password");
+            addresses.push(address);
+        }
+        PeopleRequest::SetPassword { address, password } => {
+            assert_eq!(password.expose(), "another password");
+            assert!(addresses.contains(&address));
+        }
+        PeopleRequest::Remove { address } => addresses.retain(|known| *known != address),
+    }
+    let addresses = addresses.clone();
+    Reply::People { addresses }
+}
+
+#[test]
+fn the_client_looks_after_people_once_it_has_proved_the_passphrase() {
+    let url = start();
+    let people = client::People::new(&url);
+    let anna = "anna@example.org";
+    for refused in [people.list().unwrap(), people.remove(anna).unwrap()] {
+        assert_eq!((refused.http_status, refused.ok), (401, false));
+        assert_eq!(refused.told.about, Some(About::Session));
+        assert_eq!(refused.told.words, "Who are you?");
+    }
+    let wrong = people.prove("wrong horse").unwrap();
+    assert_eq!((wrong.http_status, wrong.retry_after), (429, 4));
+    assert_eq!(wrong.told.about, Some(About::Passphrase));
+    assert!(people.prove("correct horse").unwrap().ok);
+    let there = |answered: client::PeopleAnswered| {
+        assert!(answered.ok, "{answered:?}");
+        answered.told.addresses.unwrap()
+    };
+    assert!(there(people.list().unwrap()).is_empty());
+    let password = "annas password";
+    assert_eq!(there(people.add(anna, password).unwrap()), [anna]);
+    let password = "another password";
+    assert_eq!(there(people.set_password(anna, password).unwrap()), [anna]);
+    assert!(there(people.remove(anna).unwrap()).is_empty());
+    let stranger = client::People::new(&url).list().unwrap();
+    assert_eq!(stranger.told.addresses, None);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
 //! supervisor at the other end of the control stream.
 
-use console::sealed::{Contents, SealedBox, seal};
+use console::sealed::{AnswerKey, Contents, PeopleContents, SealedBox, seal};
 use console::{Assets, serve};
-use control::{Disk, Refusal, Reply, Request, Secret, Status, wire};
+use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
 use serde_json::{Value, json};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -144,7 +144,50 @@ fn sealed(key: &str, path: &str, token: &str) -> SealedBox {
         passphrase: Secret::new(PASSPHRASE.into()),
         setup_code: Some(Secret::new("blue-7".into())),
     };
-    seal(key, &contents).unwrap()
+    seal(key, &contents).unwrap().0
+}
+
+const SESSION: &str = "the session's 32 random bytes, as 44 letters";
+const ANNA: &str = "anna@example.org";
+const ANNAS: &str = "Annas \"Paßwort\"";
+
+/// What each form about people carries.
+fn people_contents(path: &str) -> PeopleContents {
+    let secret = |text: &str| Some(Secret::new(text.into()));
+    let of = |paths: &[&str]| paths.contains(&path);
+    PeopleContents {
+        session: secret(SESSION),
+        passphrase: of(&["/people/prove"])
+            .then_some(PASSPHRASE)
+            .and_then(secret),
+        address: of(&["/people/add", "/people/password", "/people/remove"]).then(|| ANNA.into()),
+        password: of(&["/people/add", "/people/password"])
+            .then_some(ANNAS)
+            .and_then(secret),
+        ..PeopleContents::default()
+    }
+}
+
+impl Box {
+    /// A good token around these contents, and what opens the answer.
+    fn people_post(&self, path: &str, contents: PeopleContents) -> (Value, AnswerKey) {
+        let (token, key) = self.page();
+        let contents = PeopleContents {
+            purpose: path.into(),
+            token: token.clone(),
+            ..contents
+        };
+        let (sealed, opens) = seal(&key, &contents).unwrap();
+        (json!({ "token": token, "box": sealed }), opens)
+    }
+
+    /// Posts it; the answer, and what it tells its asker.
+    fn people(&self, path: &str) -> (Response, Value) {
+        let (body, opens) = self.people_post(path, people_contents(path));
+        let response = self.post(path, &body);
+        let sealed = serde_json::from_value(response.json()["box"].clone()).unwrap();
+        (response, opens.open(&sealed).unwrap())
+    }
 }
 
 struct Response {
@@ -218,6 +261,10 @@ fn each_refusal_has_its_status_and_its_words() {
         (Refusal::WrongSetupCode, 403),
         (Refusal::TooLate, 409),
         (Refusal::WrongState, 409),
+        (Refusal::NoSession, 401),
+        (Refusal::BadAddress, 400),
+        (Refusal::BadPassword, 400),
+        (Refusal::NotReady, 503),
         (Refusal::Failed, 500),
     ] {
         console.replies.send(refused(refusal, 9)).unwrap();
@@ -401,6 +448,8 @@ fn every_answer_carries_the_protective_headers() {
         "/status",
         "/style.css",
         "/page.js",
+        "/people",
+        "/people.js",
         "/nacl-fast.min.js",
         "/nothing",
     ] {
@@ -504,4 +553,181 @@ fn the_server_ends_when_the_supervisor_is_gone() {
     let _post = console.begin_post("/unlock", &body);
     let why = console.ended.recv_timeout(Duration::from_secs(5)).unwrap();
     assert!(why.contains("supervisor is gone"), "{why}");
+}
+
+const PEOPLE_PATHS: [&str; 5] = [
+    "/people/prove",
+    "/people/list",
+    "/people/add",
+    "/people/password",
+    "/people/remove",
+];
+
+#[test]
+fn each_form_about_people_reaches_the_supervisor_unchanged() {
+    let console = Box::start(Disk::Open);
+    for path in PEOPLE_PATHS {
+        console.replies.send(Reply::Done).unwrap();
+        let (response, told) = console.people(path);
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
+        assert_eq!(response.json()["ok"], true, "{path}");
+        assert_eq!(told["about"], Value::Null, "{path}");
+        let (session, seen) = match console.requests.recv().unwrap() {
+            Request::Prove {
+                passphrase,
+                session,
+            } => {
+                assert_eq!(passphrase.expose(), PASSPHRASE);
+                (session, "/people/prove")
+            }
+            Request::People { session, what } => match what {
+                PeopleRequest::List => (session, "/people/list"),
+                PeopleRequest::Add { address, password } => {
+                    assert_eq!((address.as_str(), password.expose()), (ANNA, ANNAS));
+                    (session, "/people/add")
+                }
+                PeopleRequest::SetPassword { address, password } => {
+                    assert_eq!((address.as_str(), password.expose()), (ANNA, ANNAS));
+                    (session, "/people/password")
+                }
+                PeopleRequest::Remove { address } => {
+                    assert_eq!(address, ANNA);
+                    (session, "/people/remove")
+                }
+            },
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((session.expose(), seen), (SESSION, path));
+    }
+}
+
+#[test]
+fn addresses_and_words_travel_sealed_in_both_directions() {
+    let console = Box::start(Disk::Open);
+    let people = Reply::People {
+        addresses: vec![ANNA.into(), "ben@example.org".into()],
+    };
+    let taken = Reply::Refused {
+        refusal: Refusal::BadAddress,
+        words: format!("{ANNA} exists already."),
+        retry_after: 0,
+    };
+    console.replies.send(people).unwrap();
+    console.replies.send(taken).unwrap();
+    let (listed, told) = console.people("/people/list");
+    assert_eq!(told["addresses"], json!([ANNA, "ben@example.org"]));
+    let (refused, told) = console.people("/people/add");
+    assert_eq!((refused.status, &told["about"]), (400, &"address".into()));
+    assert_eq!(told["words"], format!("{ANNA} exists already."));
+    let (body, _) = console.people_post("/people/add", people_contents("/people/add"));
+    for text in [listed.body, refused.body, body.to_string()] {
+        for secret in ["anna", "example", "Paßwort", "session"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+}
+
+#[test]
+fn each_refusal_about_people_is_told_beside_its_field() {
+    let console = Box::start(Disk::Open);
+    for (refusal, status, about) in [
+        (Refusal::WrongPassphrase, 401, "passphrase"),
+        (Refusal::TooSoon, 429, "passphrase"),
+        (Refusal::NoSession, 401, "session"),
+        (Refusal::BadAddress, 400, "address"),
+        (Refusal::BadPassword, 400, "password"),
+        (Refusal::NotReady, 503, "starting"),
+        (Refusal::WrongState, 409, "box"),
+        (Refusal::Failed, 500, "box"),
+    ] {
+        console.replies.send(refused(refusal, 9)).unwrap();
+        let (response, told) = console.people("/people/prove");
+        assert_eq!(response.status, status, "{refusal:?}");
+        assert!(response.head.contains("\r\nretry-after: 9"));
+        let answer = response.json();
+        assert_eq!(
+            (&answer["ok"], &answer["retry_after"]),
+            (&json!(false), &json!(9))
+        );
+        assert_eq!(told["about"], about, "{refusal:?}");
+        assert_eq!(told["words"], "Words for a person.");
+        assert_eq!(told["addresses"], Value::Null);
+    }
+}
+
+#[test]
+fn a_form_about_people_that_lacks_something_or_has_too_much_is_refused() {
+    let console = Box::start(Disk::Open);
+    for path in PEOPLE_PATHS {
+        let contents = || people_contents(path);
+        let without_session = PeopleContents {
+            session: None,
+            ..contents()
+        };
+        let with_everything = PeopleContents {
+            passphrase: Some(Secret::new(PASSPHRASE.into())),
+            address: Some(ANNA.into()),
+            password: Some(Secret::new(ANNAS.into())),
+            ..contents()
+        };
+        for wrong in [without_session, with_everything] {
+            let (body, _) = console.people_post(path, wrong);
+            assert_eq!(console.post(path, &body).status, 400, "{path}");
+        }
+        // A box made for one form, sent to the next.
+        let (body, _) = console.people_post("/people/none", contents());
+        assert_eq!(console.post(path, &body).status, 400, "{path}");
+        let (token, _) = console.page();
+        let clear = json!({ "token": token, "address": ANNA, "password": ANNAS });
+        assert_eq!(console.post(path, &clear).status, 400, "{path}");
+        assert_eq!(console.get(path).status, 405, "{path}");
+    }
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn another_site_cannot_touch_the_people() {
+    let console = Box::start(Disk::Open);
+    for path in PEOPLE_PATHS {
+        let (body, _) = console.people_post(path, people_contents(path));
+        for header in ["Origin: http://example.org", "Sec-Fetch-Site: cross-site"] {
+            let headers = format!("Content-Type: application/json\r\n{header}");
+            let response = console.post_with(path, &headers, body.to_string().as_bytes());
+            assert_eq!(response.status, 403, "{path}: {header}");
+        }
+        let used = json!({ "token": "AAAA", "box": body["box"] });
+        assert_eq!(console.post(path, &used).status, 403, "{path}");
+    }
+    let foreign = console.send("GET /people HTTP/1.1\r\nHost: example.org", b"");
+    assert_eq!(foreign.status, 421);
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn the_page_of_the_people_is_there_only_while_the_disk_is_open() {
+    let open = Box::start(Disk::Open).get("/people");
+    assert_eq!(open.status, 200);
+    assert!(open.body.contains("data-post=\"/people/prove\""));
+    for disk in [Disk::Unclaimed, Disk::Locked, Disk::Working, Disk::Missing] {
+        let response = Box::start(disk).get("/people");
+        assert_eq!(response.status, 303, "{disk:?}");
+        assert!(response.head.contains("\r\nlocation: /\r\n"), "{disk:?}");
+    }
+}
+
+#[test]
+fn while_a_passphrase_is_proved_other_pages_stay_as_they_are() {
+    let console = Box::start(Disk::Open);
+    let path = "/people/prove";
+    let (body, _) = console.people_post(path, people_contents(path));
+    let (second, _) = console.people_post(path, people_contents(path));
+    let proof = console.begin_post(path, &body);
+    assert!(console.requests.recv().is_ok());
+    let begun = Instant::now();
+    assert_eq!(console.get("/status").json()["state"], "open");
+    assert_eq!(console.get("/people").status, 200);
+    assert_eq!(console.post(path, &second).status, 409);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    console.replies.send(Reply::Done).unwrap();
+    assert_eq!(Response::read(proof).status, 200);
 }

@@ -7,9 +7,11 @@
 //! no socket.
 
 pub mod messages;
+pub mod people;
 pub mod pid1;
 pub mod secret;
 pub mod wire;
 
 pub use messages::{Disk, Refusal, Reply, Request, Status};
+pub use people::PeopleRequest;
 pub use secret::Secret;

@@ -3,6 +3,7 @@
 //! The console cannot do anything that is not listed in [`Request`]: this
 //! enum is the whole power of whoever takes the console over.
 
+use crate::people::PeopleRequest;
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,22 @@ pub enum Request {
         /// The passphrase set when the box was claimed.
         passphrase: Secret,
     },
+    /// Begin a browser's session, which may see and change the people for 15
+    /// minutes: whoever reaches the page of an open box has not shown yet that
+    /// it is theirs. The browser makes the session's secret itself.
+    Prove {
+        /// The passphrase of the encrypted disk.
+        passphrase: Secret,
+        /// 32 random bytes as base64 or more: 44 to 128 bytes of text.
+        session: Secret,
+    },
+    /// See or change who has mail here.
+    People {
+        /// As in [`Request::Prove`].
+        session: Secret,
+        /// What exactly.
+        what: PeopleRequest,
+    },
     /// Shut down in order and start again.
     Restart,
     /// Shut down in order and stay off.
@@ -38,6 +55,12 @@ pub enum Reply {
     Status(Status),
     /// Done, or begun for a restart or power-off.
     Done,
+    /// Answer to a [`Request::People`] that was done: who has mail here now, in
+    /// the order of arrival.
+    People {
+        /// At most 100.
+        addresses: Vec<String>,
+    },
     /// Not done; the disk is as it was before.
     Refused {
         /// Why, for a program.
@@ -97,6 +120,14 @@ pub enum Refusal {
     TooLate,
     /// Not possible in this state (claiming a claimed box, say).
     WrongState,
+    /// The browser has not proved the passphrase, or more than 15 minutes ago.
+    NoSession,
+    /// The mail address is not one, is taken, or has nobody.
+    BadAddress,
+    /// A person's password is too short, too long or can't be typed.
+    BadPassword,
+    /// The mail service is still starting.
+    NotReady,
     /// The disk or a tool failed.
     Failed,
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-/// A passphrase on its way from the page to `cryptsetup`. `Debug` hides it.
+/// A passphrase on its way from the page to `cryptsetup`, or a person's
+/// password on its way to its hash. `Debug` hides it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);

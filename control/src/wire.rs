@@ -4,8 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 use zeroize::Zeroizing;
 
-/// The longest line either end accepts, in bytes.
-pub const MAX_LINE: usize = 8 * 1024;
+/// The longest line either end accepts, in bytes: room for a household's
+/// addresses ([`crate::Reply::People`]).
+pub const MAX_LINE: usize = 32 * 1024;
 
 /// Why a message could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use control::Secret;
 use std::ops::RangeInclusive;
 
 /// Shortest and longest password, in bytes of UTF-8.
-pub const PASSWORD: RangeInclusive<usize> = 8..=512;
+pub const PASSWORD: RangeInclusive<usize> = 10..=512;
 
 /// 19 MiB and two passes: OWASP's lowest for Argon2id, because mail programs
 /// log in often and a Pi has 1 GB for everything.
@@ -19,7 +19,7 @@ const PASSES: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Too short or too long.
-    #[error("The password needs 8 to 512 characters.")]
+    #[error("The password needs 10 to 512 characters.")]
     Length,
     /// A control character, which no mail program could send.
     #[error("The password has a character in it that cannot be typed, a line end say.")]
@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_password_that_nobody_could_use_is_refused() {
-        assert_eq!(hash(&secret("short")), Err(PasswordError::Length));
+        assert_eq!(hash(&secret("ninechars")), Err(PasswordError::Length));
         assert_eq!(hash(&secret(&"x".repeat(513))), Err(PasswordError::Length));
-        assert_eq!(hash(&secret("12345678\n")), Err(PasswordError::Control));
+        assert_eq!(hash(&secret("1234567890\n")), Err(PasswordError::Control));
     }
 }

@@ -385,7 +385,7 @@ mod tests {
                 people.add(anna, &secret("second password")),
                 "exists already",
             ),
-            (people.add(nobody.clone(), &secret("short")), "8 to 512"),
+            (people.add(nobody.clone(), &secret("short")), "10 to 512"),
             (
                 people.set_password(&nobody, &secret("second password")),
                 "does not exist",

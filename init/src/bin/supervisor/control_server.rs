@@ -2,6 +2,7 @@
 
 use crate::attempts::Attempts;
 use crate::disk::{Disk, DiskError};
+use crate::people::PeopleStore;
 use crate::pid1::Power;
 use crate::wifi::Card;
 use crate::{clock, hostname, log};
@@ -21,6 +22,7 @@ pub struct Office {
     disk: Disk,
     setup_code: SetupCodeLine,
     attempts: Mutex<Attempts>,
+    people: PeopleStore,
     power: Mutex<Option<Power>>,
     /// Held while a passphrase is tried: a console that died meanwhile is
     /// followed by another, whose requests come on another thread.
@@ -34,6 +36,7 @@ impl Office {
             disk: Disk::find(),
             setup_code: card.setup_code(),
             attempts: Mutex::default(),
+            people: PeopleStore::default(),
             power: Mutex::default(),
             at_work: Mutex::default(),
         }
@@ -42,6 +45,12 @@ impl Office {
     /// The encrypted disk.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Who has mail here.
+    #[expect(dead_code, reason = "for the mail service, which opens its folders")]
+    pub fn people(&self) -> &PeopleStore {
+        &self.people
     }
 
     /// What the owner asked for on the page since the last call.
@@ -69,7 +78,10 @@ impl Office {
     }
 
     fn answer(&self, request: Request) -> Reply {
-        let passphrase_given = matches!(request, Request::Claim { .. } | Request::Unlock { .. });
+        let passphrase_given = matches!(
+            request,
+            Request::Claim { .. } | Request::Unlock { .. } | Request::Prove { .. }
+        );
         let at_work = self.at_work.try_lock();
         if passphrase_given && at_work.is_err() {
             let words = "A passphrase is being tried already. Wait a moment.";
@@ -82,6 +94,11 @@ impl Office {
                 setup_code,
             } => self.claim(&passphrase, setup_code),
             Request::Unlock { passphrase } => self.unlock(&passphrase),
+            Request::Prove {
+                passphrase,
+                session,
+            } => self.prove(&passphrase, session),
+            Request::People { session, what } => self.people.answer(&session, what),
             Request::Restart => self.restart(),
             Request::PowerOff => self.power(Power::Off),
         }
@@ -138,12 +155,8 @@ impl Office {
                 return refused(Refusal::WrongSetupCode, words, 0);
             }
         }
-        if !PASSPHRASE.contains(&passphrase.expose().len()) {
-            return refused(
-                Refusal::BadPassphrase,
-                "The passphrase needs 8 to 512 characters.",
-                0,
-            );
+        if let Some(reply) = bad_length(passphrase) {
+            return reply;
         }
         log::line("disk: being made");
         self.outcome(self.disk.claim(passphrase))
@@ -165,6 +178,42 @@ impl Office {
             return reply;
         }
         self.outcome(self.disk.open(passphrase))
+    }
+
+    /// Costs as much as unlocking, and a wrong passphrase counts as one there.
+    fn prove(&self, passphrase: &Secret, session: Secret) -> Reply {
+        if let Some(reply) = self.too_soon() {
+            return reply;
+        }
+        if !self.disk.is_open() {
+            let words = "The disk is not open. Reload the page and unlock it first.";
+            return refused(Refusal::WrongState, words, 0);
+        }
+        // Cheap, and `cryptsetup` has no exit code of its own for an empty one.
+        if let Some(reply) = bad_length(passphrase) {
+            return reply;
+        }
+        self.proved(self.disk.check(passphrase), session)
+    }
+
+    fn proved(&self, result: Result<(), DiskError>, session: Secret) -> Reply {
+        match result {
+            Ok(()) => {
+                lock(&self.attempts).right();
+                log::line("people: the passphrase was proved");
+                self.people.begin_session(session)
+            }
+            Err(DiskError::WrongPassphrase) => {
+                log::line("people: wrong passphrase");
+                let words = "This is not the passphrase of this box.";
+                self.wrong(Refusal::WrongPassphrase, words)
+            }
+            Err(error) => {
+                log::line(&format!("people: {error}"));
+                let words = format!("The passphrase could not be checked: {error}.");
+                refused(Refusal::Failed, &words, 0)
+            }
+        }
     }
 
     fn outcome(&self, result: Result<(), DiskError>) -> Reply {
@@ -234,6 +283,12 @@ impl Office {
             seconds_since_power_on(),
         )
     }
+}
+
+fn bad_length(passphrase: &Secret) -> Option<Reply> {
+    let good = PASSPHRASE.contains(&passphrase.expose().len());
+    let words = "The passphrase needs 8 to 512 characters.";
+    (!good).then(|| refused(Refusal::BadPassphrase, words, 0))
 }
 
 /// How a setup code compares with `wifi.txt`.
@@ -328,6 +383,89 @@ mod tests {
         assert!(!may_be_claimed(false, Some(900)));
         assert!(!may_be_claimed(false, None));
         assert!(may_be_claimed(true, Some(100_000)));
+    }
+
+    fn office() -> Office {
+        Office {
+            disk: Disk::find(),
+            setup_code: SetupCodeLine::Absent,
+            attempts: Mutex::default(),
+            people: PeopleStore::default(),
+            power: Mutex::default(),
+            at_work: Mutex::default(),
+        }
+    }
+
+    fn session() -> Secret {
+        Secret::new("s".repeat(44))
+    }
+
+    fn proof() -> Request {
+        Request::Prove {
+            passphrase: Secret::new("correct horse".into()),
+            session: session(),
+        }
+    }
+
+    /// Why it was refused and for how many seconds.
+    fn refusal(reply: Reply) -> (Refusal, u64) {
+        match reply {
+            Reply::Refused {
+                refusal,
+                retry_after,
+                ..
+            } => (refusal, retry_after),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_proof_counts_as_a_wrong_passphrase_and_begins_no_session() {
+        let office = office();
+        for wait in [1, 1, 2, 4] {
+            let reply = office.proved(Err(DiskError::WrongPassphrase), session());
+            assert_eq!(refusal(reply), (Refusal::WrongPassphrase, wait));
+            let (why, left) = refusal(office.answer(proof()));
+            assert_eq!(why, Refusal::TooSoon);
+            assert!((1..=wait).contains(&left), "{left}");
+        }
+        assert!(!lock(&office.attempts).is_fresh());
+        let what = control::PeopleRequest::List;
+        let reply = office.people.answer(&session(), what);
+        assert_eq!(refusal(reply).0, Refusal::NoSession);
+    }
+
+    #[test]
+    fn a_right_proof_begins_a_session_and_ends_the_waits() {
+        let office = office();
+        office.proved(Err(DiskError::WrongPassphrase), session());
+        assert_eq!(office.proved(Ok(()), session()), Reply::Done);
+        assert!(lock(&office.attempts).is_fresh());
+        let what = control::PeopleRequest::List;
+        let request = Request::People {
+            session: session(),
+            what,
+        };
+        assert_eq!(refusal(office.answer(request)).0, Refusal::NotReady);
+    }
+
+    #[test]
+    fn a_tool_that_fails_proves_nothing_and_costs_no_wait() {
+        let office = office();
+        let reply = office.proved(Err(DiskError::Missing), session());
+        assert_eq!(refusal(reply), (Refusal::Failed, 0));
+        let reply = office
+            .people
+            .answer(&session(), control::PeopleRequest::List);
+        assert_eq!(refusal(reply).0, Refusal::NoSession);
+    }
+
+    #[test]
+    fn nothing_is_proved_on_a_closed_disk_or_while_a_passphrase_is_tried() {
+        let office = office();
+        assert_eq!(refusal(office.answer(proof())), (Refusal::WrongState, 0));
+        let _tried = lock(&office.at_work);
+        assert_eq!(refusal(office.answer(proof())), (Refusal::WrongState, 5));
     }
 
     #[test]

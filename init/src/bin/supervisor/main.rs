@@ -21,6 +21,7 @@ mod hostname;
 mod journal;
 mod log;
 mod network;
+mod people;
 mod pid1;
 mod scratch;
 mod slots;

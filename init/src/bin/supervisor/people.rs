@@ -1,0 +1,332 @@
+//! The people who have mail here, for the page: who may see and change them,
+//! and what the page is told.
+//!
+//! The list itself is the `people` crate's. It is read from the disk for each
+//! request; a hundred lines at most, and Dovecot reads the same file.
+
+mod sessions;
+
+use crate::log;
+use control::{PeopleRequest, Refusal, Reply, Secret};
+use people::{Address, AddressError, Homes, People, PeopleError};
+use sessions::Sessions;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The folder of homes as the mail server sees it.
+const INSIDE: &str = "/mail";
+/// How long the page waits before it asks a starting mail service again, seconds.
+const STARTING: u64 = 5;
+
+/// Where the mail service keeps its people.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The folder of the list, `/data/apps/email/people`. It exists.
+    pub people: PathBuf,
+    /// The folder of the homes, `/data/apps/email/mail`. It exists.
+    pub mail: PathBuf,
+    /// The host's id for id 0 of the mail server's user namespace.
+    pub first_id: u32,
+}
+
+/// The people, once the disk is open and the mail service has a place for them.
+#[derive(Debug, Default)]
+pub struct PeopleStore {
+    place: Mutex<Option<Place>>,
+    sessions: Mutex<Sessions>,
+    /// Held from reading the list to replacing it; hashing a password takes a
+    /// few hundred milliseconds on a Pi. Nothing else waits for it.
+    changing: Mutex<()>,
+}
+
+impl PeopleStore {
+    /// The mail service's folders are there; from now on people can be added.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the mail service, which opens its folders")
+    )]
+    pub fn opened(&self, place: Place) {
+        *lock(&self.place) = Some(place);
+    }
+
+    /// Begins the session of a browser that has proved the passphrase.
+    pub fn begin_session(&self, session: Secret) -> Reply {
+        if lock(&self.sessions).begin(session, Instant::now()) {
+            return Reply::Done;
+        }
+        let words = "This page is not the box's own. Reload it.";
+        refused(Refusal::NoSession, words.into(), 0)
+    }
+
+    /// Answers a request, when its session has proved the passphrase.
+    pub fn answer(&self, session: &Secret, request: PeopleRequest) -> Reply {
+        self.answer_at(session, request, Instant::now())
+    }
+
+    fn answer_at(&self, session: &Secret, request: PeopleRequest, now: Instant) -> Reply {
+        if !lock(&self.sessions).holds(session, now) {
+            let words = "For your safety this ends after 15 minutes. Give the passphrase again.";
+            return refused(Refusal::NoSession, words.into(), 0);
+        }
+        let Some(place) = lock(&self.place).clone() else {
+            let words = "The mail service is starting. Please wait a moment.";
+            return refused(Refusal::NotReady, words.into(), STARTING);
+        };
+        let _one_at_a_time = lock(&self.changing);
+        match carry_out(&place, request) {
+            Ok(addresses) => Reply::People { addresses },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Why a request was not carried out. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    People(#[from] PeopleError),
+}
+
+impl From<Trouble> for Reply {
+    fn from(trouble: Trouble) -> Self {
+        use PeopleError::{Damaged, Exists, Full, Io, Password, Unknown};
+        let refusal = match &trouble {
+            Trouble::Address(_) | Trouble::People(Exists(_) | Unknown(_) | Full) => {
+                Refusal::BadAddress
+            }
+            Trouble::People(Password(_)) => Refusal::BadPassword,
+            Trouble::People(Damaged { .. } | Io { .. }) => {
+                log::line(&format!("people: {trouble}"));
+                let words = format!("The list of people was not changed: {trouble}.");
+                return refused(Refusal::Failed, words, 0);
+            }
+        };
+        refused(refusal, trouble.to_string(), 0)
+    }
+}
+
+/// Does it and says who is there afterwards. The log gets no address.
+fn carry_out(place: &Place, request: PeopleRequest) -> Result<Vec<String>, Trouble> {
+    let homes = Homes {
+        folder: place.mail.clone(),
+        inside: INSIDE.into(),
+        first_id: place.first_id,
+    };
+    let mut people = People::read(&place.people, homes)?;
+    match request {
+        PeopleRequest::List => {}
+        PeopleRequest::Add { address, password } => {
+            people.add(Address::parse(&address)?, &password)?;
+            log::line("people: one more");
+        }
+        PeopleRequest::SetPassword { address, password } => {
+            people.set_password(&Address::parse(&address)?, &password)?;
+            log::line("people: a new password");
+        }
+        PeopleRequest::Remove { address } => {
+            people.remove(&Address::parse(&address)?)?;
+            log::line("people: one less");
+        }
+    }
+    let addresses = people.all().iter();
+    Ok(addresses.map(|person| person.address.to_string()).collect())
+}
+
+fn refused(refusal: Refusal, words: String, retry_after: u64) -> Reply {
+    Reply::Refused {
+        refusal,
+        words,
+        retry_after,
+    }
+}
+
+/// As in `control_server.rs`: a poisoned lock can't be met.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::Duration;
+
+    const PASSWORD: &str = "annas first password";
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    fn session() -> Secret {
+        secret(&"s".repeat(44))
+    }
+
+    /// A store with a session, and its folder.
+    fn store() -> (PeopleStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            people: folder.path().join("people"),
+            mail: folder.path().join("mail"),
+            first_id: 300_000,
+        };
+        fs::create_dir(&place.people).unwrap();
+        fs::create_dir(&place.mail).unwrap();
+        let store = PeopleStore::default();
+        store.opened(place);
+        assert_eq!(store.begin_session(session()), Reply::Done);
+        (store, folder)
+    }
+
+    fn add(address: &str, password: &str) -> PeopleRequest {
+        PeopleRequest::Add {
+            address: address.into(),
+            password: secret(password),
+        }
+    }
+
+    fn set_password(address: &str, password: &str) -> PeopleRequest {
+        PeopleRequest::SetPassword {
+            address: address.into(),
+            password: secret(password),
+        }
+    }
+
+    fn remove(address: &str) -> PeopleRequest {
+        PeopleRequest::Remove {
+            address: address.into(),
+        }
+    }
+
+    fn ask(store: &PeopleStore, request: PeopleRequest) -> Reply {
+        store.answer(&session(), request)
+    }
+
+    fn people(addresses: &[&str]) -> Reply {
+        Reply::People {
+            addresses: addresses.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    /// Why it was refused, the words, and seconds to wait.
+    fn refusal(reply: Reply) -> (Refusal, String, u64) {
+        match reply {
+            Reply::Refused {
+                refusal,
+                words,
+                retry_after,
+            } => (refusal, words, retry_after),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn people_come_get_another_password_and_go_and_the_mail_stays() {
+        let (store, folder) = store();
+        let list = folder.path().join("people/passwd");
+        assert_eq!(ask(&store, PeopleRequest::List), people(&[]));
+        let anna = ask(&store, add("Anna@Example.org", PASSWORD));
+        assert_eq!(anna, people(&["anna@example.org"]));
+        let both = people(&["anna@example.org", "ben@example.org"]);
+        assert_eq!(ask(&store, add("ben@example.org", PASSWORD)), both);
+        let before = fs::read_to_string(&list).unwrap();
+        let changed = set_password("ben@example.org", "another password");
+        assert_eq!(ask(&store, changed), both);
+        assert_ne!(fs::read_to_string(&list).unwrap(), before);
+        fs::write(folder.path().join("mail/20001/letter"), "old").unwrap();
+        let ben = people(&["ben@example.org"]);
+        assert_eq!(ask(&store, remove("anna@example.org")), ben);
+        assert_eq!(ask(&store, PeopleRequest::List), ben);
+        let letter = folder.path().join("mail/20001/letter");
+        assert_eq!(fs::read(letter).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_browser_that_has_proved_nothing_sees_and_changes_nothing() {
+        let (store, folder) = store();
+        let other = secret(&"t".repeat(44));
+        for request in [PeopleRequest::List, add("anna@example.org", PASSWORD)] {
+            let (why, words, _) = refusal(store.answer(&other, request));
+            assert_eq!(why, Refusal::NoSession);
+            assert!(words.contains("passphrase again"), "{words}");
+        }
+        assert!(!folder.path().join("people/passwd").exists());
+        let (why, ..) = refusal(store.begin_session(secret("short")));
+        assert_eq!(why, Refusal::NoSession);
+    }
+
+    #[test]
+    fn a_session_that_is_too_old_changes_nothing() {
+        let (store, folder) = store();
+        let late = Instant::now() + Duration::from_secs(15 * 60);
+        let reply = store.answer_at(&session(), add("anna@example.org", PASSWORD), late);
+        assert_eq!(refusal(reply).0, Refusal::NoSession);
+        assert!(!folder.path().join("people/passwd").exists());
+    }
+
+    #[test]
+    fn before_the_mail_service_has_its_folders_the_page_is_told_to_wait() {
+        let store = PeopleStore::default();
+        store.begin_session(session());
+        let (why, words, wait) = refusal(ask(&store, PeopleRequest::List));
+        assert_eq!((why, wait), (Refusal::NotReady, STARTING));
+        assert!(words.contains("is starting"), "{words}");
+    }
+
+    #[test]
+    fn each_mistake_is_told_beside_its_field() {
+        let (store, _folder) = store();
+        ask(&store, add("anna@example.org", PASSWORD));
+        for (request, why, part) in [
+            (add("anna", PASSWORD), Refusal::BadAddress, "one @"),
+            (
+                add("anna@example.org", PASSWORD),
+                Refusal::BadAddress,
+                "exists already",
+            ),
+            (
+                add("ben@example.org", "short"),
+                Refusal::BadPassword,
+                "The password needs",
+            ),
+            (
+                set_password("anna@example.org", "short"),
+                Refusal::BadPassword,
+                "The password needs",
+            ),
+            (
+                set_password("ben@example.org", PASSWORD),
+                Refusal::BadAddress,
+                "does not exist",
+            ),
+            (
+                remove("ben@example.org"),
+                Refusal::BadAddress,
+                "does not exist",
+            ),
+        ] {
+            let shown = format!("{request:?}");
+            let (refused, words, _) = refusal(ask(&store, request));
+            assert_eq!(refused, why, "{shown}");
+            assert!(words.contains(part), "{shown}: {words}");
+            assert!(!words.contains("short"), "{shown}: {words}");
+        }
+        assert_eq!(
+            ask(&store, PeopleRequest::List),
+            people(&["anna@example.org"])
+        );
+    }
+
+    #[test]
+    fn a_damaged_list_is_named_and_left_alone() {
+        let (store, folder) = store();
+        let list = folder.path().join("people/passwd");
+        fs::write(&list, "anna\n").unwrap();
+        let (why, words, _) = refusal(ask(&store, add("ben@example.org", PASSWORD)));
+        assert_eq!(why, Refusal::Failed);
+        assert!(words.contains("passwd:1: not a person"), "{words}");
+        assert_eq!(fs::read_to_string(&list).unwrap(), "anna\n");
+    }
+}
