@@ -1,5 +1,6 @@
-//! The owner's way: a fresh card, a phone's browser, two fields, one button.
-//! The passphrase goes through the page's own script, which seals it.
+//! The owner's way: a fresh card, a phone's browser, two fields, one button, and
+//! then the people who have mail. What is secret goes through the page's own
+//! scripts, which seal it.
 
 use super::Lab;
 use crate::browser::Browser;
@@ -9,6 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 const PASSPHRASE: &str = "Zwölf Boxkämpfer jagen Viktor";
+const ADDRESS: &str = "anna@example.org";
+const PASSWORD: &str = "Annas erstes Paßwort";
+const SECOND_PASSWORD: &str = "Annas zweites Paßwort";
 /// Stands in the card's wifi.txt, as an owner among strangers writes it.
 const SETUP_CODE: &str = "blue-teapot";
 /// Making the disk, on a busy host.
@@ -59,6 +63,22 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     machine.wait_for_serial("projectx: unlocked", 1, LIMIT)?;
     fits(&browser, folder, "open")?;
 
+    people(&browser, folder, PASSPHRASE)?;
+    for (line, count) in [
+        ("people: wrong passphrase", 1),
+        ("people: the passphrase was proved", 1),
+        ("people: one more", 1),
+        ("people: a new password", 1),
+        ("people: one less", 1),
+    ] {
+        machine.wait_for_serial(line, count, LIMIT)?;
+    }
+    let serial = machine.serial_text()?;
+    for secret in [PASSWORD, SECOND_PASSWORD, ADDRESS] {
+        ensure!(!serial.contains(secret), "{secret:?} is in the log");
+    }
+
+    browser.open(&page)?;
     browser
         .click("details summary")
         .context("the restart's fold")?;
@@ -73,6 +93,50 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     browser.wait_for_text("is unlocked", LIMIT)?;
     machine.cut_power()?;
     Ok(())
+}
+
+/// From the front page of an open box: the passphrase, then somebody comes, gets
+/// another password and goes.
+fn people(browser: &Browser, folder: &Path, passphrase: &str) -> Result<()> {
+    let prove = |passphrase: &str| -> Result<()> {
+        browser.type_into("#prove [data-field=passphrase]", passphrase)?;
+        browser.click("#prove button")
+    };
+    browser.click("a[href='/people']")?;
+    browser.wait_for_text("Passphrase of the box", LIMIT)?;
+    fits(browser, folder, "people-locked")?;
+    prove("not the passphrase")?;
+    browser.wait_for_text("not the passphrase of this box", LIMIT)?;
+    // The wait after a wrong passphrase is one second in the box.
+    browser.wait_for_text("Continue", LIMIT)?;
+    prove(passphrase)?;
+    browser.wait_for_text("Nobody has an address yet", LIMIT)?;
+
+    browser.type_into("#add [data-field=address]", ADDRESS)?;
+    browser.type_into("#add [data-field=password]", "short")?;
+    browser.click("#add button")?;
+    browser.wait_for_text("That is too short", LIMIT)?;
+    browser.type_into("#add [data-field=password]", PASSWORD)?;
+    browser.click("#add button")?;
+    browser.wait_for_text("was added", LIMIT)?;
+    browser.wait_for_text(ADDRESS, LIMIT)?;
+    fits(browser, folder, "people")?;
+
+    browser.type_into("#add [data-field=address]", ADDRESS)?;
+    browser.type_into("#add [data-field=password]", PASSWORD)?;
+    browser.click("#add button")?;
+    browser.wait_for_text("exists already", LIMIT)?;
+    fits(browser, folder, "people-twice")?;
+
+    browser.click("#list details summary")?;
+    browser.type_into("#list [data-field=password]", SECOND_PASSWORD)?;
+    browser.click("#list form button")?;
+    browser.wait_for_text("password was changed", LIMIT)?;
+
+    browser.click("#list details:last-of-type summary")?;
+    fits(browser, folder, "people-remove")?;
+    browser.click("#list [data-post='/people/remove'] button")?;
+    browser.wait_for_text("Nobody has an address yet", LIMIT)
 }
 
 /// Nothing scrolls sideways. The picture stays when the test fails.
