@@ -3,6 +3,7 @@
 
 use crate::disk::{Disk, MOUNT_POINT};
 use crate::journal::Journal;
+use crate::people::Place;
 use crate::{hostname, log};
 use init::app_image;
 use init::cmdline::KernelWords;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The one app that this version has.
 const NAME: &str = "email";
+/// Its service whose volumes `people` and `mail` the page's people are in.
+const MAIL_SERVER: &str = "dovecot";
 const CARD: &str = "/run/card";
 const KEYS: &str = "/usr/share/projectx/app-keys";
 /// The pause after a start that failed.
@@ -63,6 +66,17 @@ impl Apps {
         }
     }
 
+    /// Where its mail server keeps its people, once it runs.
+    pub fn mail_place(&self) -> Option<Place> {
+        let first_id = self.running.as_ref()?.first_id(MAIL_SERVER)?;
+        let volumes = volumes();
+        Some(Place {
+            people: volumes.join("people"),
+            mail: volumes.join("mail"),
+            first_id,
+        })
+    }
+
     /// Ends it, before the disk is closed.
     pub fn stop(&mut self) {
         if let Some(Ok(Some(running))) = self.starting.take().map(JoinHandle::join) {
@@ -85,12 +99,17 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
     let app = manifest::read("app.yaml", &text)?;
     let setting = Setting {
         image,
-        volumes: Path::new(MOUNT_POINT).join("apps").join(NAME),
+        volumes: volumes(),
         sockets: PathBuf::from("/run/projectx/channels").join(NAME),
         hostname: hostname::mail_name(),
         cgroups: Some("/sys/fs/cgroup".into()),
     };
     Ok(Running::start(app, setting, journal)?)
+}
+
+/// The folder of its volumes, on the encrypted disk.
+fn volumes() -> PathBuf {
+    Path::new(MOUNT_POINT).join("apps").join(NAME)
 }
 
 /// Whether an earlier supervisor has mounted it.

@@ -48,7 +48,6 @@ impl Office {
     }
 
     /// Who has mail here.
-    #[expect(dead_code, reason = "for the mail service, which opens its folders")]
     pub fn people(&self) -> &PeopleStore {
         &self.people
     }

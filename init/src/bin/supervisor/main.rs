@@ -65,6 +65,7 @@ fn main() {
         wifi.keep_running();
         console.keep_running();
         apps.keep_running(office.disk());
+        office.people().opened(apps.mail_place());
         if console.answers() {
             slots.confirm();
         } else if slots.has_failed() {

@@ -41,13 +41,10 @@ pub struct PeopleStore {
 }
 
 impl PeopleStore {
-    /// The mail service's folders are there; from now on people can be added.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the mail service, which opens its folders")
-    )]
-    pub fn opened(&self, place: Place) {
-        *lock(&self.place) = Some(place);
+    /// Where the mail service keeps its people; from now on they can be added.
+    /// `None` while it does not run.
+    pub fn opened(&self, place: Option<Place>) {
+        *lock(&self.place) = place;
     }
 
     /// Begins the session of a browser that has proved the passphrase.
@@ -175,7 +172,7 @@ mod tests {
         fs::create_dir(&place.people).unwrap();
         fs::create_dir(&place.mail).unwrap();
         let store = PeopleStore::default();
-        store.opened(place);
+        store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);
         (store, folder)
     }
