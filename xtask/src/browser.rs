@@ -66,7 +66,13 @@ impl Browser {
         ));
         let driver = format!("http://127.0.0.1:{port}/session");
         let wanted = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"args": arguments},
+            "goog:chromeOptions": {
+                "args": arguments,
+                // A window is never narrower than 500 pixels; a phone's is.
+                "mobileEmulation": {
+                    "deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0},
+                },
+            },
         }}});
         let value = call("POST", &driver, &wanted)?;
         let id = value["sessionId"]
