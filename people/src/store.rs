@@ -109,6 +109,20 @@ impl People {
         })
     }
 
+    /// Writes the empty list where there is none. A mail server that finds no
+    /// list says "later" to a sender, not "nobody here".
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn begin(&mut self) -> Result<(), PeopleError> {
+        let path = self.folder.join(FILE);
+        match fs::exists(&path) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.replace(self.people.clone()),
+            Err(source) => Err(PeopleError::Io { path, source }),
+        }
+    }
+
     /// Everybody, in the order in which they came.
     pub fn all(&self) -> &[Person] {
         &self.people
@@ -300,6 +314,19 @@ mod tests {
 
     fn secret(text: &str) -> Secret {
         Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn the_first_list_is_empty_and_a_later_one_stays() {
+        let here = Box::new();
+        here.people().unwrap().begin().unwrap();
+        assert_eq!(here.text(), "");
+        let anna = address("anna@example.org");
+        let mut people = here.people().unwrap();
+        people.add(anna, &secret("first password")).unwrap();
+        let text = here.text();
+        here.people().unwrap().begin().unwrap();
+        assert_eq!(here.text(), text);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! A folder belongs to the service that writes it. Where one other service
 //! reads it, the folder's group is that reader's, and files made in it get the
 //! same group (inode(7), the set-group-ID bit); the writer decides by the
-//! file's mode whether the reader may have it. What no service writes is the
-//! supervisor's own.
+//! file's mode whether the reader may have it. In a folder of a service with
+//! many ids, each of them finds the way to what is its own. What no service
+//! writes is the supervisor's own. Only root gets to the folders at all; a
+//! sandbox has them bound.
 
 use crate::ids::{Ids, IdsError};
 use crate::spec::ONE;
@@ -43,6 +45,7 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
         |source| VolumeError::Io { path, source }
     };
     fs::create_dir_all(folder).map_err(failed(folder))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed(folder))?;
     let mut ids = Ids::open(&folder.join("ids"))?;
     let mut first = BTreeMap::new();
     for service in &app.services {
@@ -71,7 +74,13 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
             .collect();
         let (owner, group, mode) = match (writer, readers.as_slice()) {
             (Some((writer, _)), [(reader, _)]) => (runs_as(writer), runs_as(reader), 0o2750),
-            (Some((writer, _)), _) => (runs_as(writer), runs_as(writer), 0o700),
+            (Some((writer, _)), _) => {
+                let mode = match writer.ids {
+                    IdsKind::Range => 0o711,
+                    IdsKind::One => 0o700,
+                };
+                (runs_as(writer), runs_as(writer), mode)
+            }
             (None, _) => (0, 0, 0o755),
         };
         let path = folder.join(name);
@@ -110,7 +119,8 @@ mod tests {
         let dovecot = first["dovecot"];
         assert_eq!(of("keys"), (signer, signer, 0o700));
         assert_eq!(of("tls"), (maker, dovecot, 0o2750));
-        assert_eq!(of("mail"), (dovecot, dovecot, 0o700));
+        assert_eq!(of("mail"), (dovecot, dovecot, 0o711));
+        assert_eq!(of("."), (0, 0, 0o700));
         assert_eq!(of("people"), (0, 0, 0o755));
     }
 }

@@ -68,13 +68,7 @@ impl Apps {
 
     /// Where its mail server keeps its people, once it runs.
     pub fn mail_place(&self) -> Option<Place> {
-        let first_id = self.running.as_ref()?.first_id(MAIL_SERVER)?;
-        let volumes = volumes();
-        Some(Place {
-            people: volumes.join("people"),
-            mail: volumes.join("mail"),
-            first_id,
-        })
+        place(self.running.as_ref()?)
     }
 
     /// Ends it, before the disk is closed.
@@ -104,7 +98,21 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
         hostname: hostname::mail_name(),
         cgroups: Some("/sys/fs/cgroup".into()),
     };
-    Ok(Running::start(app, setting, journal)?)
+    let running = Running::start(app, setting, journal)?;
+    if let Some(place) = place(&running) {
+        place.read()?.begin()?;
+    }
+    Ok(running)
+}
+
+/// Where the mail server keeps its people.
+fn place(running: &Running) -> Option<Place> {
+    let first_id = running.first_id(MAIL_SERVER)?;
+    Some(Place {
+        people: volumes().join("people"),
+        mail: volumes().join("mail"),
+        first_id,
+    })
 }
 
 /// The folder of its volumes, on the encrypted disk.

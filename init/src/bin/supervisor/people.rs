@@ -30,6 +30,21 @@ pub struct Place {
     pub first_id: u32,
 }
 
+impl Place {
+    /// The people there.
+    ///
+    /// # Errors
+    /// When the list can't be read or is damaged.
+    pub fn read(&self) -> Result<People, PeopleError> {
+        let homes = Homes {
+            folder: self.mail.clone(),
+            inside: INSIDE.into(),
+            first_id: self.first_id,
+        };
+        People::read(&self.people, homes)
+    }
+}
+
 /// The people, once the disk is open and the mail service has a place for them.
 #[derive(Debug, Default)]
 pub struct PeopleStore {
@@ -107,12 +122,7 @@ impl From<Trouble> for Reply {
 
 /// Does it and says who is there afterwards. The log gets no address.
 fn carry_out(place: &Place, request: PeopleRequest) -> Result<Vec<String>, Trouble> {
-    let homes = Homes {
-        folder: place.mail.clone(),
-        inside: INSIDE.into(),
-        first_id: place.first_id,
-    };
-    let mut people = People::read(&place.people, homes)?;
+    let mut people = place.read()?;
     match request {
         PeopleRequest::List => {}
         PeopleRequest::Add { address, password } => {
