@@ -18,6 +18,7 @@ use nix::unistd::{chdir, fchdir, pivot_root, read, sethostname, setsid, write};
 
 use crate::capabilities::Kept;
 use crate::path_rules::{self, Rule};
+use crate::policy::Program;
 use crate::root::Prepared;
 use crate::spec::{Proc, Rlimits, WriteExecute};
 use crate::sys;
@@ -36,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) kept: Kept,
     pub(crate) loopback: bool,
     pub(crate) write_execute: WriteExecute,
-    pub(crate) filter: Vec<libc::sock_filter>,
+    pub(crate) filters: Vec<Program>,
     pub(crate) exec: sys::Exec,
     /// A byte arrives here once the ids are mapped.
     pub(crate) go: OwnedFd,
@@ -180,7 +181,10 @@ fn enter(plan: &Plan, ruleset: RulesetCreated) -> Failure {
         keep_only_declared(plan)?;
         // Late: a small limit on descriptors would stop the steps before.
         limit(plan.rlimits).map_err(at(Step::Rlimits))?;
-        sys::seccomp(&plan.filter).map_err(at(Step::Seccomp))
+        let mut filters = plan.filters.iter();
+        filters
+            .try_for_each(|filter| sys::seccomp(filter))
+            .map_err(at(Step::Seccomp))
     };
     match steps() {
         Err(failure) => failure,

@@ -8,19 +8,27 @@
 //! mmap if arg2 & 0x4 == 0             # memory, never executable
 //! socketpair if arg0 == 1 and arg2 == 0   # Unix only
 //! x86_64: epoll_wait                  # aarch64 has only epoll_pwait
+//! openat = ENOENT                     # tried, and done without
 //! ```
 //!
 //! Several lines for one call with `if` are alternatives. Conditions compare
 //! the low 32 bits, the kernel's `int` and `unsigned int`, so don't use them
-//! on sizes and pointers. What is not listed kills the process, and so does
+//! on sizes and pointers. With `= ERROR` the call is refused with that error
+//! and the program lives on. What is not listed kills the process, and so does
 //! any call of another architecture (32-bit calls, x32). Names are checked
 //! for x86_64 and aarch64 alike, so that a policy that loads on a builder's
 //! PC also loads on the box.
+//!
+//! seccompiler gives a filter one action, so a policy becomes several: one for
+//! each error that refuses and lets the rest pass, and last the one that
+//! allows what is listed and kills. Of their answers the kernel takes the
+//! strictest.
 //!
 //! Source: seccomp(2); the numbers are seccompiler's tables.
 
 use std::fmt::Write;
 
+use nix::errno::Errno;
 use seccompiler::{TargetArch, compile_from_json};
 
 /// The console's policy; [`load_str`] with [`CONSOLE_NAME`].
@@ -34,8 +42,11 @@ pub const CONSOLE_NAME: &str = "sandbox/policies/console.seccomp";
 pub struct Policy {
     name: String,
     calls: Vec<Allowed>,
-    program: Vec<libc::sock_filter>,
+    programs: Vec<Program>,
 }
+
+/// One filter, for seccomp(2).
+pub(crate) type Program = Vec<libc::sock_filter>;
 
 /// A call that a policy allows, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +60,8 @@ pub struct Allowed {
     /// Only on this architecture.
     arch: Option<Arch>,
     conditions: Vec<Condition>,
+    /// What the caller gets instead; then it is not allowed after all.
+    refused: Option<Errno>,
 }
 
 /// An error in a policy's text.
@@ -100,27 +113,27 @@ pub fn load_str(name: &str, text: &str) -> Result<Policy, PolicyError> {
         let allowed = parse_line(line, text).map_err(|what| error(line, what))?;
         if let Some(first) = calls.iter().find(|first| clash(first, &allowed)) {
             let what = format!(
-                "{:?} is allowed by line {} already; keep one",
+                "{:?} is listed by line {} already; keep one",
                 allowed.call, first.line
             );
             return Err(error(line, what));
         }
         calls.push(allowed);
     }
-    if calls.is_empty() {
+    if calls.iter().all(|call| call.refused.is_some()) {
         return Err(error(1, "allows nothing; not even execve".into()));
     }
-    let mut program = Vec::new();
+    let mut programs = Vec::new();
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let compiled = compile(&calls, arch).map_err(|(line, what)| error(line, what))?;
         if arch == HERE {
-            program = compiled;
+            programs = compiled;
         }
     }
     Ok(Policy {
         name: name.to_owned(),
         calls,
-        program,
+        programs,
     })
 }
 
@@ -132,7 +145,8 @@ impl Policy {
 
     /// What it allows on this machine, in the text's order.
     pub fn allowed(&self) -> impl Iterator<Item = &Allowed> {
-        self.calls.iter().filter(|a| on(a, HERE))
+        let given = |a: &&Allowed| a.refused.is_none() && on(a, HERE);
+        self.calls.iter().filter(given)
     }
 
     /// Whether `call` is allowed whatever its arguments.
@@ -141,9 +155,10 @@ impl Policy {
             .any(|a| a.call == call && a.conditions.is_empty())
     }
 
-    /// The BPF program, for seccomp(2).
-    pub(crate) fn program(&self) -> &[libc::sock_filter] {
-        &self.program
+    /// The filters in the order in which they are installed: the last one
+    /// closes seccomp(2) itself.
+    pub(crate) fn programs(&self) -> &[Program] {
+        &self.programs
     }
 }
 
@@ -181,6 +196,10 @@ fn parse_line(line: usize, text: &str) -> Result<Allowed, String> {
             (call, parts.collect::<Result<_, _>>()?)
         }
     };
+    let (call, refused) = match call.split_once('=') {
+        None => (call, None),
+        Some((call, error)) => (call, Some(parse_errno(error.trim())?)),
+    };
     let call = call.trim();
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if call.is_empty() || !call.bytes().all(letter) {
@@ -192,7 +211,22 @@ fn parse_line(line: usize, text: &str) -> Result<Allowed, String> {
         reason: reason.to_owned(),
         arch,
         conditions,
+        refused,
     })
+}
+
+/// The errors that a program may be told.
+fn parse_errno(name: &str) -> Result<Errno, String> {
+    match name {
+        "ENOENT" => Ok(Errno::ENOENT),
+        "EACCES" => Ok(Errno::EACCES),
+        "EPERM" => Ok(Errno::EPERM),
+        "ENOSYS" => Ok(Errno::ENOSYS),
+        "ENOTTY" => Ok(Errno::ENOTTY),
+        _ => Err(format!(
+            "unknown error {name:?}; one of ENOENT, EACCES, EPERM, ENOSYS, ENOTTY"
+        )),
+    }
 }
 
 /// `argN == V` or `argN & MASK == V`.
@@ -226,23 +260,18 @@ fn parse_number(text: &str) -> Option<u32> {
 }
 
 /// Compiles for one architecture, or says which line is at fault.
-fn compile(calls: &[Allowed], arch: Arch) -> Result<Vec<libc::sock_filter>, (usize, String)> {
+fn compile(calls: &[Allowed], arch: Arch) -> Result<Vec<Program>, (usize, String)> {
     let here: Vec<&Allowed> = calls.iter().filter(|a| on(a, arch)).collect();
     let target = match arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
     };
     let compiled = |json: String| compile_from_json(json.as_bytes(), target);
-    let error = match compiled(json(&here)) {
-        Ok(mut map) => {
-            let program = map.remove("main").unwrap_or_default();
-            let words = program.iter().map(|i| libc::sock_filter {
-                code: i.code,
-                jt: i.jt,
-                jf: i.jf,
-                k: i.k,
-            });
-            return Ok(words.collect());
+    let error = match filters(&here).into_iter().map(compiled).collect() {
+        Ok(maps) => {
+            let maps: Vec<seccompiler::BpfMap> = maps;
+            let programs = maps.into_iter().filter_map(|mut map| map.remove("main"));
+            return Ok(programs.map(words).collect());
         }
         Err(error) => error,
     };
@@ -251,7 +280,7 @@ fn compile(calls: &[Allowed], arch: Arch) -> Result<Vec<libc::sock_filter>, (usi
         Arch::X86_64 => ("x86_64", "aarch64"),
         Arch::Aarch64 => ("aarch64", "x86_64"),
     };
-    let culprit = here.iter().find(|a| compiled(json(&[a])).is_err());
+    let culprit = here.iter().find(|a| compiled(allowing(&[a])).is_err());
     Err(match culprit {
         Some(a) => (
             a.line,
@@ -264,8 +293,36 @@ fn compile(calls: &[Allowed], arch: Arch) -> Result<Vec<libc::sock_filter>, (usi
     })
 }
 
-/// The filter in seccompiler's own format.
-fn json(calls: &[&Allowed]) -> String {
+fn words(program: seccompiler::BpfProgram) -> Program {
+    let words = program.iter().map(|i| libc::sock_filter {
+        code: i.code,
+        jt: i.jt,
+        jf: i.jf,
+        k: i.k,
+    });
+    words.collect()
+}
+
+/// The filters in seccompiler's own format, in order.
+fn filters(calls: &[&Allowed]) -> Vec<String> {
+    let mut errors: Vec<Errno> = calls.iter().filter_map(|a| a.refused).collect();
+    errors.sort_by_key(|errno| *errno as i32);
+    errors.dedup();
+    let refusing = errors.into_iter().map(|errno| {
+        let these = calls.iter().filter(|a| a.refused == Some(errno)).copied();
+        let action = format!(r#"{{"errno":{}}}"#, errno as i32);
+        json("allow", &action, &these.collect::<Vec<_>>())
+    });
+    // What is refused must be allowed here, or it would kill.
+    refusing.chain([allowing(calls)]).collect()
+}
+
+/// The filter that allows these calls and kills for any other.
+fn allowing(calls: &[&Allowed]) -> String {
+    json("kill_process", r#""allow""#, calls)
+}
+
+fn json(otherwise: &str, action: &str, calls: &[&Allowed]) -> String {
     let mut rules = String::new();
     for allowed in calls {
         if !rules.is_empty() {
@@ -287,7 +344,7 @@ fn json(calls: &[&Allowed]) -> String {
         rules.push('}');
     }
     format!(
-        r#"{{"main":{{"mismatch_action":"kill_process","match_action":"allow","filter":[{rules}]}}}}"#
+        r#"{{"main":{{"mismatch_action":"{otherwise}","match_action":{action},"filter":[{rules}]}}}}"#
     )
 }
 
@@ -345,7 +402,7 @@ mod tests {
     fn the_same_call_twice_is_refused() {
         assert_eq!(
             message("read # a\nread if arg0 == 1 # b\n"),
-            "bad.seccomp:2: \"read\" is allowed by line 1 already; keep one"
+            "bad.seccomp:2: \"read\" is listed by line 1 already; keep one"
         );
     }
 
@@ -360,5 +417,17 @@ mod tests {
     #[test]
     fn an_empty_policy_is_refused() {
         assert!(message("# nothing\n").contains("allows nothing"));
+    }
+
+    #[test]
+    fn a_call_refused_with_an_error_is_not_allowed() {
+        let text = "read # in\nopenat = ENOENT # tried\nmmap if arg2 & 4 == 0 # a\nmmap = EACCES if arg2 & 4 == 4 # b\n";
+        let policy = load_str("good", text).unwrap();
+        assert!(policy.allows("read") && !policy.allows("openat"));
+        // One for each error, and the one that kills.
+        assert_eq!(policy.programs().len(), 3);
+        assert!(message("openat = EWHAT # a").contains("unknown error \"EWHAT\""));
+        assert!(message("openat = ENOENT # a\nopenat # b").contains("listed by line 1"));
+        assert!(message("openat = ENOENT # a").contains("allows nothing"));
     }
 }

@@ -163,7 +163,7 @@ fn spawn_within(
         kept: Kept::of(&spec.capabilities),
         loopback: spec.network.loopback,
         write_execute: spec.write_execute,
-        filter: spec.policy.program().to_vec(),
+        filters: spec.policy.programs().to_vec(),
         exec,
         go: go_read,
         report: report_write,

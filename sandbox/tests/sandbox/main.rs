@@ -287,6 +287,26 @@ fn a_call_that_the_policy_lacks_kills_with_sigsys() {
 }
 
 #[test]
+fn a_call_that_the_policy_refuses_gets_its_error_and_the_rest_still_kills() {
+    let probe = include_str!("../../policies/probe.seccomp");
+    let mut spec = spec(Some("forbidden"));
+    let text = format!("{probe}\ngetrusage = ENOSYS # for this test\n");
+    spec.policy = load_str("refusing.seccomp", &text).unwrap();
+    let (lines, exit) = run(&spec);
+    assert_eq!(
+        (exit, lines),
+        (
+            Exit::Code(0),
+            vec!["before".into(), "ENOSYS".into(), "after".into()]
+        )
+    );
+    // Another call's error does not let this one pass.
+    let text = format!("{probe}\nacct = EPERM # for this test\n");
+    spec.policy = load_str("refusing.seccomp", &text).unwrap();
+    assert_eq!(run(&spec).1, Exit::Signal(libc::SIGSYS));
+}
+
+#[test]
 fn the_exit_code_comes_back() {
     assert_eq!(run(&spec(Some("exit"))).1, Exit::Code(7));
 }

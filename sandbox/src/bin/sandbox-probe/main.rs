@@ -31,7 +31,10 @@ fn main() {
         }
         Some("forbidden") => {
             println!("before");
-            let _ = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
+            let who = nix::sys::resource::UsageWho::RUSAGE_SELF;
+            if let Err(refused) = nix::sys::resource::getrusage(who) {
+                println!("{refused:?}");
+            }
             println!("after");
         }
         Some("deeds") => powers::deeds(),
