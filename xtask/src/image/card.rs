@@ -1,7 +1,9 @@
 //! The files of the card, gathered in one folder as they lie on the FAT
-//! partition: firmware, boot loader, texts for people, and slot `a/`.
+//! partition: firmware, boot loader, texts for people, and slot `a/` with the
+//! system and the apps.
 //! `b/` stays empty until the first update.
 
+use super::app::App;
 use super::board::Board;
 use super::glob;
 use super::kernel::Kernel;
@@ -15,23 +17,53 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+/// What slot `a/` holds.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The initramfs.
+    pub initramfs: &'a Path,
+    /// The system image.
+    pub system: &'a System,
+    /// The apps.
+    pub apps: &'a [App],
+}
+
+impl Slot<'_> {
+    /// Each file's name and where it is.
+    fn files(&self) -> Vec<(String, &Path)> {
+        let mut files = vec![
+            ("Image.gz".to_owned(), self.kernel.image.as_path()),
+            ("initrd".to_owned(), self.initramfs),
+            ("system.img".to_owned(), &self.system.image),
+            ("system.txt".to_owned(), &self.system.packages),
+        ];
+        for app in self.apps {
+            let of_app = [
+                ("img", &app.image),
+                ("verity", &app.verity),
+                ("sig", &app.signature),
+                ("txt", &app.packages),
+            ];
+            let named = of_app.map(|(end, path)| (format!("{}.{end}", app.name), path.as_path()));
+            files.extend(named);
+        }
+        files
+    }
+}
+
 /// Gathers them and returns the folder.
 pub fn files(
     steps: &Steps,
     source: &Path,
     board: &Board,
     board_tar: &Path,
-    kernel: &Kernel,
-    initramfs: &Path,
-    system: &System,
+    slot: &Slot<'_>,
 ) -> Result<PathBuf> {
     let folder = steps.cache().join(format!("{}-card", board.name));
-    let slot = [
-        ("Image.gz", kernel.image.as_path()),
-        ("initrd", initramfs),
-        ("system.img", &system.image),
-        ("system.txt", &system.packages),
-    ];
+    let packages = &slot.system.packages;
+    let slot = slot.files();
     let mut key = Key::new(include_str!("card.rs"))
         .file(&board.yaml)?
         .file(board_tar)?;
@@ -43,7 +75,7 @@ pub fn files(
     {
         key = key.file(&source.join(path))?;
     }
-    for (_, path) in slot {
+    for (_, path) in &slot {
         key = key.file(path)?;
     }
     steps.make("card files", key, &folder, |new| {
@@ -52,13 +84,13 @@ pub fn files(
         }
         let patterns = &board.card.from_packages;
         let tar = BufReader::new(File::open(board_tar)?);
-        let packages =
+        let unpacked =
             Tree::from_tar(tar, |path| patterns.values().any(|pattern| glob::matches(pattern, path)))?;
         for (name, pattern) in patterns {
-            let (path, _) = packages.iter().find(|(path, _)| glob::matches(pattern, path)).with_context(|| {
+            let (path, _) = unpacked.iter().find(|(path, _)| glob::matches(pattern, path)).with_context(|| {
                 format!("{pattern}: not in the board's packages; correct from-packages in board.yaml")
             })?;
-            write(&new.join(name), packages.file(path)?)?;
+            write(&new.join(name), unpacked.file(path)?)?;
         }
         for (name, path) in &board.card.from_source {
             write(&new.join(name), &for_every_editor(fs::read(source.join(path))?, name))?;
@@ -70,12 +102,12 @@ pub fn files(
             // mkimage writes a time into the header.
             .env("SOURCE_DATE_EPOCH", "0")
             .run()?;
-        for (name, path) in slot {
+        for (name, path) in &slot {
             let to = new.join("a").join(name);
             fs::copy(path, &to).with_context(|| format!("{}: cannot be copied", path.display()))?;
         }
         let origins = Origins::read(board_tar)?;
-        let mut list = fs::read_to_string(&system.packages)?;
+        let mut list = fs::read_to_string(packages)?;
         for (name, version) in origins.packages() {
             list.push_str(&format!("{name} {version}\n"));
         }

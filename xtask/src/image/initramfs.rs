@@ -5,6 +5,7 @@
 use super::board::Board;
 use super::kernel::Kernel;
 use super::programs::Programs;
+use super::root::{Program, ProgramKind};
 use super::step::{Key, Steps};
 use super::system::System;
 use super::tree::{Node, Tree};
@@ -12,6 +13,16 @@ use crate::tool::tool;
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::path::PathBuf;
+
+/// Our programs in it, which run as PID 1.
+pub fn programs() -> [Program; 2] {
+    ["init", "early"].map(|name| Program {
+        kind: ProgramKind::Program,
+        name: name.to_owned(),
+        package: "init".to_owned(),
+        folder: "/".to_owned(),
+    })
+}
 
 /// Makes it.
 pub fn make(
@@ -23,17 +34,19 @@ pub fn make(
 ) -> Result<PathBuf> {
     let mut key = Key::new(include_str!("initramfs.rs"))
         .text(include_str!("tree.rs"))
-        .file(&system.verity)?
-        .file(&programs.path("init"))?
-        .file(&programs.path("early"))?;
+        .file(&system.verity)?;
+    for program in self::programs() {
+        key = key.file(&programs.path(&program))?;
+    }
     for module in &kernel.initramfs_modules {
         key = key.text(&module.to_string_lossy()).file(module)?;
     }
     let output = steps.cache().join(format!("{}-initrd", board.name));
     steps.make("initramfs", key, &output, |new| {
         let mut tree = Tree::default();
-        tree.put_program("init", programs.read("init")?);
-        tree.put_program("early", programs.read("early")?);
+        for program in self::programs() {
+            tree.put_program(&program.name, programs.read(&program)?);
+        }
         tree.put_file("system.verity", std::fs::read(&system.verity)?);
         let mut list = String::new();
         for module in &kernel.initramfs_modules {

@@ -6,6 +6,8 @@
 //! Each stage is a module, makes one thing, and does nothing when its inputs
 //! have not changed (see [`step`]).
 
+mod app;
+mod assemble;
 mod board;
 mod card;
 mod elf;
@@ -17,6 +19,8 @@ mod programs;
 mod root;
 mod rootfs;
 mod setup;
+mod sign;
+mod squashfs;
 mod step;
 mod sums;
 mod system;
@@ -49,10 +53,16 @@ pub struct ImageArguments {
     /// A Debian mirror to use instead of the default one
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// Take init, early, supervisor, net-hook and console from this folder, already built for arm64
+    /// Take our programs and libraries from this folder, already built for arm64
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
+    /// Sign apps with the key in this file, 64 hexadecimal digits [default: target/image/app-key, made at first]
+    #[arg(long, value_name = "FILE")]
+    app_key: Option<PathBuf>,
 }
+
+/// The apps on the card: folders in apps/.
+const APPS: [&str; 1] = ["email"];
 
 /// Makes every result of one board.
 pub fn run(arguments: &ImageArguments) -> Result<()> {
@@ -60,6 +70,12 @@ pub fn run(arguments: &ImageArguments) -> Result<()> {
     let source = workspace::root();
     let board = board::Board::read(source, &arguments.board)?;
     let host = root::Root::read(source, "host")?;
+    let apps = APPS.map(|name| app::Source::read(source, name));
+    let apps = apps.into_iter().collect::<Result<Vec<_>>>()?;
+    let app_key = match &arguments.app_key {
+        Some(path) => sign::AppKey::read(path)?,
+        None => sign::AppKey::for_development(&workspace::target().join("image/app-key"))?,
+    };
     let out = arguments
         .out
         .clone()
@@ -69,31 +85,53 @@ pub fn run(arguments: &ImageArguments) -> Result<()> {
 
     setup::host_packages(arguments.no_install, arguments.programs.is_some())?;
     let mirror = arguments.mirror.as_deref();
+    let roots: Vec<&root::Root> = apps.iter().flat_map(|app| &app.roots).collect();
+    let wanted = ours(roots.iter().copied().chain([&host]));
     // Downloads and the compiler want different things of the machine.
-    let (programs, host_tar, board_tar) = std::thread::scope(|scope| {
+    let (programs, tars) = std::thread::scope(|scope| {
         let downloads = scope.spawn(|| -> Result<_> {
-            Ok((
-                rootfs::extract(&steps, "host root", &host.packages, mirror)?,
-                rootfs::extract(&steps, "board packages", &board.packages, mirror)?,
-            ))
+            let board = rootfs::extract(&steps, "board packages", &board.packages, mirror)?;
+            let host = rootfs::of_root(&steps, &host, mirror)?;
+            let apps = roots
+                .iter()
+                .map(|root| rootfs::of_root(&steps, root, mirror));
+            Ok((board, host, apps.collect::<Result<Vec<_>>>()?))
         });
         let programs = match &arguments.programs {
-            Some(folder) => programs::Programs::from_folder(folder),
+            Some(folder) => programs::Programs::from_folder(folder, &wanted),
             None => toolchain::find(&steps, arguments.no_install)
-                .and_then(|toolchain| programs::build(&steps, &toolchain)),
+                .and_then(|toolchain| programs::build(&steps, &toolchain, &wanted)),
         };
-        let (host_tar, board_tar) = downloads
+        let tars = downloads
             .join()
             .expect("the download thread does not panic")?;
-        Ok::<_, anyhow::Error>((programs?, host_tar, board_tar))
+        Ok::<_, anyhow::Error>((programs?, tars))
     })?;
+    let (board_tar, host_tar, mut app_tars) = tars;
 
     let kernel = kernel::make(&steps, &board, &board_tar)?;
-    let system = system::make(&steps, &host, &board, &host_tar, &kernel, &programs)?;
-    let initramfs = initramfs::make(&steps, &board, &kernel, &system, &programs)?;
-    let files = card::files(
-        &steps, source, &board, &board_tar, &kernel, &initramfs, &system,
+    let system = system::make(
+        &steps,
+        &host,
+        &board,
+        host_tar.as_deref(),
+        &kernel,
+        &programs,
+        &app_key,
     )?;
+    let mut images = Vec::new();
+    for app in &apps {
+        let tars: Vec<_> = app_tars.drain(..app.roots.len()).collect();
+        images.push(app::make(&steps, app, &tars, &programs, &app_key)?);
+    }
+    let initramfs = initramfs::make(&steps, &board, &kernel, &system, &programs)?;
+    let slot = card::Slot {
+        kernel: &kernel,
+        initramfs: &initramfs,
+        system: &system,
+        apps: &images,
+    };
+    let files = card::files(&steps, source, &board, &board_tar, &slot)?;
     let names = [
         format!("projectx-{}.zip", board.name),
         format!("projectx-{}.img.zip", board.name),
@@ -103,6 +141,12 @@ pub fn run(arguments: &ImageArguments) -> Result<()> {
     sums::make(&out, &names)?;
     steps.done(&out, &names);
     Ok(())
+}
+
+/// Every program and library of ours that the roots and the initramfs hold.
+fn ours<'a>(roots: impl Iterator<Item = &'a root::Root>) -> Vec<root::Program> {
+    let in_roots = roots.flat_map(|root| root.programs.iter().chain(&root.libraries));
+    in_roots.cloned().chain(initramfs::programs()).collect()
 }
 
 /// Compiles one of our packages for the box and returns the folder with its
@@ -127,7 +171,7 @@ pub fn debian_programs(name: &str, packages: &[&str], keep: &[&str]) -> Result<T
     let tar = rootfs::extract(&steps, name, &wanted, None)?;
     let file = File::open(&tar).with_context(|| format!("{}: cannot be read", tar.display()))?;
     let debian = Tree::from_tar(BufReader::new(file), |_| true)?;
-    system::choose(name, &words(keep), &[], &debian)
+    assemble::choose(name, &words(keep), &[], &debian)
 }
 
 /// Makes sure that the host packages for making a card and starting a box are there.

@@ -1,67 +1,112 @@
-//! Our own programs for arm64, static, so that the initramfs and the sandboxes
-//! hold no library.
+//! Our own programs for arm64. Programs are static, so that the initramfs and
+//! most sandboxes hold no library; a library that Debian's Perl loads is not,
+//! and is compiled apart. The roots' YAML says which ones there are.
 
+use super::root::{Program, ProgramKind};
 use super::step::Steps;
 use super::toolchain::{TARGET, Toolchain};
 use crate::tool::tool;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The packages and their programs.
-const NEEDED: [(&str, &str); 5] = [
-    ("init", "init"),
-    ("init", "early"),
-    ("init", "supervisor"),
-    ("init", "net-hook"),
-    ("console", "console"),
+/// How static programs are compiled. getrandom(3) would find the system call
+/// by dlsym(3), which a static program does not have, and then open
+/// `/dev/urandom`; it is told to make the call.
+const STATIC: [&str; 3] = [
+    "-Ctarget-feature=+crt-static",
+    "--cfg",
+    "getrandom_backend=\"linux_getrandom\"",
 ];
 
-/// A folder that holds every program.
+/// Where every program and library of ours is.
 #[derive(Debug)]
 pub struct Programs {
-    folder: PathBuf,
+    programs: PathBuf,
+    libraries: PathBuf,
 }
 
 impl Programs {
     /// Takes them from a folder, which must hold them all.
-    pub fn from_folder(folder: &Path) -> Result<Self> {
-        for (package, name) in NEEDED {
-            if !folder.join(name).is_file() {
+    pub fn from_folder(folder: &Path, wanted: &[Program]) -> Result<Self> {
+        Self::from_folders(folder, folder, wanted)
+    }
+
+    fn from_folders(programs: &Path, libraries: &Path, wanted: &[Program]) -> Result<Self> {
+        let found = Self {
+            programs: programs.to_owned(),
+            libraries: libraries.to_owned(),
+        };
+        for program in wanted {
+            if !found.path(program).is_file() {
                 bail!(
-                    "{}: the program is missing; the package {package} must build it",
-                    folder.join(name).display()
+                    "{}: is missing; the package {} must build it",
+                    found.path(program).display(),
+                    program.package
                 );
             }
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(found)
     }
 
     /// Where a program is.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    pub fn path(&self, program: &Program) -> PathBuf {
+        let folder = match program.kind {
+            ProgramKind::Program => &self.programs,
+            ProgramKind::Library => &self.libraries,
+        };
+        folder.join(program.file_name())
     }
 
     /// A program's content.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path(name);
+    pub fn read(&self, program: &Program) -> Result<Vec<u8>> {
+        let path = self.path(program);
         std::fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))
     }
 }
 
 /// Compiles them; Cargo knows best what has changed.
-pub fn build(steps: &Steps, toolchain: &Toolchain) -> Result<Programs> {
-    Programs::from_folder(&compile(steps, toolchain, &["init", "console"])?)
+pub fn build(steps: &Steps, toolchain: &Toolchain, wanted: &[Program]) -> Result<Programs> {
+    let packages = |kind| -> Vec<&str> {
+        let of_kind = wanted.iter().filter(|program| program.kind == kind);
+        let names: BTreeSet<&str> = of_kind.map(|program| program.package.as_str()).collect();
+        names.into_iter().collect()
+    };
+    let programs = compile(steps, toolchain, &packages(ProgramKind::Program))?;
+    let libraries = packages(ProgramKind::Library);
+    let libraries = match libraries[..] {
+        [] => programs.clone(),
+        _ => cargo(
+            steps,
+            toolchain,
+            &libraries,
+            "guest-libraries",
+            // With the C library inside, Cargo would make no shared library.
+            &["-Ctarget-feature=-crt-static"],
+            "--lib",
+        )?,
+    };
+    Programs::from_folders(&programs, &libraries, wanted)
 }
 
 /// Compiles the programs of these packages and returns the folder they are in.
 pub fn compile(steps: &Steps, toolchain: &Toolchain, packages: &[&str]) -> Result<PathBuf> {
+    cargo(steps, toolchain, packages, "guest", &STATIC, "--bins")
+}
+
+fn cargo(
+    steps: &Steps,
+    toolchain: &Toolchain,
+    packages: &[&str],
+    folder: &str,
+    flags: &[&str],
+    what: &str,
+) -> Result<PathBuf> {
     let started = Instant::now();
-    let target = workspace::target().join("guest");
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    let target = workspace::target().join(folder);
+    let mut flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
     let mut cargo = tool("cargo", "rustup or cargo");
     if let Some(sysroot) = &toolchain.sysroot {
         // Encoded flags are separated by 0x1f, so the path may hold spaces.
@@ -78,13 +123,13 @@ pub fn compile(steps: &Steps, toolchain: &Toolchain, packages: &[&str]) -> Resul
             "aarch64-linux-gnu-gcc",
         )
         .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
-        .args(["build", "--release", "--bins", "--target", TARGET])
+        .args(["build", "--release", what, "--target", TARGET])
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .arg("--target-dir")
         .arg(&target)
         .in_folder(workspace::root())
         .run()
         .context("compiling our programs for arm64 failed")?;
-    steps.tell("programs (cargo)", started.elapsed(), None);
+    steps.tell(&format!("{folder} (cargo)"), started.elapsed(), None);
     Ok(target.join(TARGET).join("release"))
 }

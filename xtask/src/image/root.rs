@@ -1,9 +1,11 @@
-//! `rootfs/NAME.yaml`: which Debian packages a root is made of, and which of
-//! their files land in the image.
+//! `rootfs/NAME.yaml`: which Debian packages a root is made of, which of their
+//! files land in the image, and which programs of ours. A root may also be a
+//! program of ours alone.
 
 use super::yaml;
 use anyhow::{Result, bail};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Packages from one Debian release.
@@ -34,38 +36,87 @@ pub struct User {
     pub home: String,
 }
 
-/// A program of ours and where it lands.
+/// A program or library of ours and where it lands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// What it is built as.
+    pub kind: ProgramKind,
+    /// The name of the Cargo binary or of the library.
+    pub name: String,
+    /// The Cargo package that builds it.
+    pub package: String,
+    /// The folder in the root.
+    pub folder: String,
+}
+
+/// How a program of ours is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramKind {
+    /// Static.
+    Program,
+    /// A shared library (Cargo's `cdylib`) that a program of Debian's loads.
+    Library,
+}
+
+impl Program {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        match self.kind {
+            ProgramKind::Program => self.name.clone(),
+            ProgramKind::Library => format!("lib{}.so", self.name),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Program {
-    /// The name of the Cargo binary.
-    pub name: String,
-    /// The folder in the image.
-    pub folder: String,
+struct RawProgram {
+    name: String,
+    package: String,
+    folder: String,
+}
+
+impl RawProgram {
+    fn of_kind(self, kind: ProgramKind) -> Program {
+        Program {
+            kind,
+            name: self.name,
+            package: self.package,
+            folder: self.folder,
+        }
+    }
 }
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawRoot {
-    packages: Packages,
+    packages: Option<Packages>,
+    #[serde(default)]
     keep: Vec<String>,
     #[serde(default)]
     exclude: Vec<String>,
     #[serde(default)]
-    rename: std::collections::BTreeMap<String, String>,
+    rename: BTreeMap<String, String>,
     #[serde(default)]
-    links: std::collections::BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
+    #[serde(default)]
     folders: Vec<String>,
+    #[serde(default)]
     users: Vec<User>,
-    programs: Vec<Program>,
+    #[serde(default)]
+    programs: Vec<RawProgram>,
+    #[serde(default)]
+    libraries: Vec<RawProgram>,
 }
 
 /// A checked root.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// What is unpacked.
-    pub packages: Packages,
+    /// Its file in the repository, for messages.
+    pub name: String,
+    /// What is unpacked; `None`: nothing of Debian's.
+    pub packages: Option<Packages>,
     /// Patterns of the files that land; libraries that they need come along.
     pub keep: Vec<String>,
     /// Patterns that are left out of `keep` again.
@@ -76,12 +127,14 @@ pub struct Root {
     pub links: Vec<(String, String)>,
     /// Empty folders to make: mount points.
     pub folders: Vec<String>,
-    /// `/etc/passwd` and `/etc/group`.
+    /// `/etc/passwd` and `/etc/group`; neither is there when this is empty.
     pub users: Vec<User>,
     /// Our programs.
     pub programs: Vec<Program>,
-    /// The files that are laid over.
-    pub overlay: PathBuf,
+    /// Our libraries.
+    pub libraries: Vec<Program>,
+    /// The folder of the files that are laid over, if there are any.
+    pub overlay: Option<PathBuf>,
     /// The YAML itself, for keys.
     pub yaml: PathBuf,
 }
@@ -91,6 +144,9 @@ impl Root {
     pub fn read(source: &Path, name: &str) -> Result<Self> {
         let file = format!("rootfs/{name}.yaml");
         let raw: RawRoot = yaml::read(source, &file)?;
+        if raw.packages.is_none() && !raw.keep.is_empty() {
+            bail!("{file}: keep: there are no packages to keep files of; name them");
+        }
         for path in raw.keep.iter().chain(&raw.exclude).chain(&raw.folders) {
             if !path.starts_with('/') {
                 bail!("{file}: \"{path}\" does not begin with a slash; write the whole path");
@@ -104,7 +160,13 @@ impl Root {
                 twice[0]
             );
         }
+        let of_kind = |list: Vec<RawProgram>, kind| {
+            let list = list.into_iter().map(|program| program.of_kind(kind));
+            list.collect()
+        };
+        let overlay = source.join("overlays").join(name);
         Ok(Self {
+            name: file.clone(),
             packages: raw.packages,
             keep: raw.keep,
             exclude: raw.exclude,
@@ -112,8 +174,9 @@ impl Root {
             links: raw.links.into_iter().collect(),
             folders: raw.folders,
             users: raw.users,
-            programs: raw.programs,
-            overlay: source.join("overlays").join(name),
+            programs: of_kind(raw.programs, ProgramKind::Program),
+            libraries: of_kind(raw.libraries, ProgramKind::Library),
+            overlay: overlay.is_dir().then_some(overlay),
             yaml: source.join(&file),
         })
     }
@@ -125,6 +188,14 @@ mod tests {
 
     #[test]
     fn the_roots_in_this_repository_are_readable() {
-        Root::read(crate::workspace::root(), "host").unwrap();
+        let source = crate::workspace::root();
+        let mut count = 0;
+        for entry in std::fs::read_dir(source.join("rootfs")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            Root::read(source, name).unwrap();
+            count += 1;
+        }
+        assert!(count > 0);
     }
 }

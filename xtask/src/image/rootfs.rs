@@ -3,7 +3,7 @@
 //! Cached by the names of the packages: within one cache the versions stay;
 //! remove `target/image/cache` to take newer ones.
 
-use super::root::Packages;
+use super::root::{Packages, Root};
 use super::step::{Key, Steps};
 use crate::tool::tool;
 use anyhow::{Context, Result};
@@ -55,6 +55,15 @@ pub fn extract(
             })
     })?;
     Ok(tar)
+}
+
+/// Unpacks a root's packages, if it has any.
+pub fn of_root(steps: &Steps, root: &Root, mirror: Option<&str>) -> Result<Option<PathBuf>> {
+    let Some(packages) = &root.packages else {
+        return Ok(None);
+    };
+    let name = root.yaml.file_stem().unwrap_or_default().to_string_lossy();
+    extract(steps, &format!("{name} root"), packages, mirror).map(Some)
 }
 
 /// Which package each file is of, and which version each package has.

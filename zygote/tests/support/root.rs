@@ -1,5 +1,5 @@
 //! The zygote's root, as the box has it, from the host's own architecture's
-//! packages: what `rootfs/spamassassin.keep.txt` lists, the overlay and
+//! packages: what `rootfs/spamassassin.yaml` lists, the overlay and
 //! libzygote.so. Beside it lies the whole package tree, for comparison.
 
 use nix::fcntl::{Flock, FlockArg};
@@ -113,7 +113,7 @@ impl Tree {
     }
 
     fn keep(&self) {
-        let list = repository().join("rootfs/spamassassin.keep.txt");
+        let list = repository().join("rootfs/spamassassin.yaml");
         let list = fs::read_to_string(list).unwrap();
         let patterns: Vec<&str> = list
             .lines()
