@@ -437,7 +437,13 @@ fn channel(
         }
         (raw::Kind::Listener, Some(port), _) => ChannelKind::Listener { port },
         (raw::Kind::Passed, Some(port), _) => ChannelKind::Passed { port },
-        (raw::Kind::Relay, Some(port), _) => ChannelKind::Relay { port },
+        (raw::Kind::Relay, Some(port), _) => {
+            if loopback == raw::Loopback::Down {
+                let what = "is dialled at 127.0.0.1 inside; write \"loopback: up\" for the service";
+                return wrong("port", what, faults);
+            }
+            ChannelKind::Relay { port }
+        }
     };
     Some(Channel { name, kind })
 }
@@ -666,8 +672,19 @@ fn channels_have_two_ends(services: &[Service], faults: &mut Faults<'_>) {
         }
     }
     let known: Vec<&str> = providers.keys().map(|name| name.as_str()).collect();
+    let mut listened: BTreeMap<&Name, &Name> = BTreeMap::new();
     for service in services {
-        let mut ports: BTreeMap<u16, &Name> = BTreeMap::new();
+        // What it listens on itself stands there as well.
+        let mut ports: BTreeMap<u16, &Name> = service
+            .provides
+            .iter()
+            .filter_map(|channel| match channel.kind {
+                ChannelKind::Connected(Server::Port(port)) | ChannelKind::Relay { port } => {
+                    Some((port, &channel.name))
+                }
+                _ => None,
+            })
+            .collect();
         for (index, name) in service.uses.iter().enumerate() {
             let field = format!("services.{}.uses[{index}]", service.name);
             let Some((provider, channel)) = providers.get(name) else {
@@ -699,6 +716,14 @@ fn channels_have_two_ends(services: &[Service], faults: &mut Faults<'_>) {
                     } else if service.loopback == Loopback::Down {
                         let what = format!(
                             "\"{name}\" is reached at 127.0.0.1:{port}; write \"loopback: up\" for the service"
+                        );
+                        faults.add(&field, what);
+                    }
+                    let listener = matches!(channel.kind, ChannelKind::Listener { .. });
+                    let earlier = listener.then(|| listened.insert(name, &service.name));
+                    if let Some(other) = earlier.flatten() {
+                        let what = format!(
+                            "\"{name}\" is that of {other} already; a listener has one user, so give each a channel with a port of its own"
                         );
                         faults.add(&field, what);
                     }
@@ -757,19 +782,31 @@ fn after_names_once_services(services: &[Service], faults: &mut Faults<'_>) {
     }
 }
 
-/// A cycle in `after` or `uses` leaves no service to start first.
+/// A cycle leaves no service to start first. Who uses a connected channel waits
+/// for its provider, and the provider of a listener for its user, in whose
+/// network it is; with the other kinds nobody waits.
 fn nothing_waits_for_itself(services: &[Service], faults: &mut Faults<'_>) {
-    let providers: BTreeMap<&Name, &Name> = services
+    let mut waits: BTreeMap<&Name, Vec<&Name>> = services
         .iter()
-        .flat_map(|service| {
-            let channels = service.provides.iter();
-            channels.map(|channel| (&channel.name, &service.name))
-        })
+        .map(|service| (&service.name, service.after.iter().collect()))
         .collect();
+    for provider in services {
+        for channel in &provider.provides {
+            let users = services.iter();
+            for user in users.filter(|user| user.uses.contains(&channel.name)) {
+                let (first, second) = match channel.kind {
+                    ChannelKind::Connected(_) => (&provider.name, &user.name),
+                    ChannelKind::Listener { .. } => (&user.name, &provider.name),
+                    ChannelKind::Passed { .. } | ChannelKind::Relay { .. } => continue,
+                };
+                waits.entry(second).or_default().push(first);
+            }
+        }
+    }
     let mut told = BTreeSet::new();
     for service in services {
         let mut path = vec![&service.name];
-        let Some(cycle) = find_cycle(services, &providers, &mut path) else {
+        let Some(cycle) = find_cycle(&waits, &mut path) else {
             continue;
         };
         let members: BTreeSet<&Name> = cycle.iter().copied().collect();
@@ -788,25 +825,18 @@ fn nothing_waits_for_itself(services: &[Service], faults: &mut Faults<'_>) {
 
 /// A way from the first of `path` back to itself.
 fn find_cycle<'a>(
-    services: &'a [Service],
-    providers: &BTreeMap<&'a Name, &'a Name>,
+    waits: &BTreeMap<&'a Name, Vec<&'a Name>>,
     path: &mut Vec<&'a Name>,
 ) -> Option<Vec<&'a Name>> {
-    let here = *path.last()?;
-    let service = services.iter().find(|service| service.name == *here)?;
-    let used = service
-        .uses
-        .iter()
-        .filter_map(|name| providers.get(name).copied());
-    for next in service.after.iter().chain(used) {
-        if next == path[0] {
+    for next in waits.get(path.last()?)? {
+        if *next == path[0] {
             let mut cycle = path.clone();
             cycle.push(next);
             return Some(cycle);
         }
-        if !path.contains(&next) {
+        if !path.contains(next) {
             path.push(next);
-            if let Some(cycle) = find_cycle(services, providers, path) {
+            if let Some(cycle) = find_cycle(waits, path) {
                 return Some(cycle);
             }
             path.pop();

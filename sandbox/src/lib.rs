@@ -61,7 +61,7 @@ pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
 pub use handle::{Child, Exit, kill_process};
 pub use ids::User;
-pub use network::{Connect, Network, Tcp};
+pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{CONSOLE, Policy, PolicyError};
 pub use spawn::{SandboxError, spawn, spawn_prepared};
 pub use spec::{

@@ -8,11 +8,16 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
+    sockopt::IpFreebind,
+};
+use nix::unistd::Pid;
 
 use crate::spec::SpecError;
 
@@ -75,6 +80,33 @@ pub(crate) fn connect_tcp(process: BorrowedFd<'_>, port: u16) -> io::Result<TcpS
 /// Listens on 127.0.0.1 inside.
 pub(crate) fn bind_tcp(process: BorrowedFd<'_>, port: u16) -> io::Result<TcpListener> {
     inside(process, || TcpListener::bind(local(port)))
+}
+
+/// Listens on 127.0.0.1 in the network namespace of a child that is still being
+/// made: the time is that of `prepare` in [`crate::spawn_prepared`], whose pid
+/// this is. So the port is there before the program runs, and its first
+/// connection is not refused. The listener is close-on-exec.
+///
+/// # Errors
+/// The system's, with the port.
+pub fn bind_tcp_early(pid: Pid, port: u16) -> io::Result<TcpListener> {
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?;
+    let made = inside(namespace.as_fd(), || {
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
+        // The child brings its loopback up a moment later, and until then no
+        // address is its own: ip(7), IP_FREEBIND.
+        setsockopt(&socket, IpFreebind, &true)?;
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port))?;
+        // As std does.
+        listen(&socket, Backlog::new(128)?)?;
+        Ok(TcpListener::from(socket))
+    });
+    made.map_err(|e| io::Error::new(e.kind(), format!("bind 127.0.0.1:{port} inside: {e}")))
 }
 
 fn local(port: u16) -> SocketAddr {

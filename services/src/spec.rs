@@ -158,7 +158,7 @@ fn network(app: &App, service: &Service) -> Network {
         .provides
         .iter()
         .filter_map(|channel| match channel.kind {
-            ChannelKind::Connected(Server::Port(port)) => Some(port),
+            ChannelKind::Connected(Server::Port(port)) | ChannelKind::Relay { port } => Some(port),
             _ => None,
         })
         .collect();

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use sandbox::{Connect, Network, Tcp};
+use sandbox::{Connect, Network, Tcp, bind_tcp_early, spawn_prepared};
 
 use crate::{assert_says, error, run, spec, start, without};
 
@@ -140,6 +140,33 @@ fn the_parent_listens_on_a_port_inside() {
     drop(stream);
     let mut text = String::new();
     output.read_to_string(&mut text).unwrap();
+    assert!(text.contains("dialled=ok\nheard=hello\n"), "{text}");
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_port_that_was_made_early_is_there_before_the_program() {
+    let mut spec = spec(Some("dial"));
+    spec.network = network(&[], Connect::Ports(vec![4000]));
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    // The program reads it, and dials.
+    let (told, tell) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    nix::unistd::write(&tell, b"x").unwrap();
+    let mut listener = None;
+    let mut child = spawn_prepared(&spec, vec![(told, 0), (write, 1)], |pid| {
+        listener = Some(bind_tcp_early(pid, 4000)?);
+        Ok(())
+    })
+    .unwrap();
+    let listener = listener.unwrap();
+    assert!(is_close_on_exec(&listener));
+    TcpStream::connect("127.0.0.1:4000").unwrap_err();
+    let (mut stream, from) = listener.accept().unwrap();
+    assert!(from.ip().is_loopback(), "{from}");
+    stream.write_all(b"hello").unwrap();
+    drop(stream);
+    let mut text = String::new();
+    std::fs::File::from(read).read_to_string(&mut text).unwrap();
     assert!(text.contains("dialled=ok\nheard=hello\n"), "{text}");
     child.wait().unwrap();
 }
