@@ -10,7 +10,7 @@
 
 use crate::ids::{Ids, IdsError};
 use crate::spec::ONE;
-use manifest::{App, Ids as IdsKind, Mode, Service};
+use manifest::{App, ChannelKind, Ids as IdsKind, Mode, Service};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
@@ -34,8 +34,8 @@ pub enum VolumeError {
 }
 
 /// Makes the folders of all volumes of `app` below `folder`, with their owners
-/// and modes, and gives every service its ids. Returns the first id of each
-/// service, by name.
+/// and modes, and gives every service and every relay its ids. Returns the first
+/// id of each, by name.
 ///
 /// # Errors
 /// When a folder can't be made or an id not be written down.
@@ -51,6 +51,13 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
     for service in &app.services {
         let name = service.name.to_string();
         first.insert(name.clone(), ids.first(&name)?);
+    }
+    let channels = app.services.iter().flat_map(|service| &service.provides);
+    for channel in channels {
+        if let ChannelKind::Relay { .. } = channel.kind {
+            let name = relay_name(channel.name.as_str());
+            first.insert(name.clone(), ids.first(&name)?);
+        }
     }
     let runs_as = |service: &Service| {
         let base = first[service.name.as_str()];
@@ -95,6 +102,11 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
         fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed(&path))?;
     }
     Ok(first)
+}
+
+/// What a channel's relay is called beside services: as none of them can be.
+pub(crate) fn relay_name(channel: &str) -> String {
+    format!("relay:{channel}")
 }
 
 #[cfg(test)]

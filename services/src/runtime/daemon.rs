@@ -1,6 +1,7 @@
 //! One daemon of an app: started, watched, started again, dialled, stopped.
 
 use super::backoff::Backoff;
+use super::inside::{self, Inside};
 use super::{RuntimeError, Shared, journal};
 use crate::descriptors::{FIRST, descriptors};
 use manifest::{ChannelKind, Server, Service};
@@ -10,6 +11,7 @@ use sandbox::Child;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a daemon may take to end when it is asked to.
@@ -25,6 +27,10 @@ pub(super) struct Daemon {
     /// The ports on which it serves channels inside.
     serves: Vec<u16>,
     child: Option<Child>,
+    /// The ports of the channels that it uses, inside this child.
+    inside: Inside,
+    /// The `listener` channels that it provides, and which socket this child has.
+    holds: Vec<(String, u64)>,
     /// Whether this child has answered once. Asking again and again would be
     /// work and log lines for it.
     answered: bool,
@@ -34,52 +40,46 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Describes it.
-    ///
-    /// # Errors
-    /// When it has a kind of channel that is not run yet.
-    pub(super) fn new(service: &Service) -> Result<Self, RuntimeError> {
-        let mut serves = Vec::new();
-        for channel in &service.provides {
-            match channel.kind {
-                ChannelKind::Connected(Server::Port(port)) => serves.push(port),
-                ChannelKind::Connected(Server::Listening) => {}
-                kind => {
-                    let words = format!("{}: a channel of kind {kind:?}", channel.name);
-                    return Err(RuntimeError::Unsupported(words));
-                }
-            }
-        }
+    pub(super) fn new(service: &Service) -> Self {
+        let serves = service.provides.iter();
+        let serves = serves.filter_map(|channel| match channel.kind {
+            ChannelKind::Connected(Server::Port(port)) | ChannelKind::Relay { port } => Some(port),
+            _ => None,
+        });
         let listeners = service.listen.iter();
-        Ok(Self {
+        Self {
             name: service.name.to_string(),
             listeners: listeners
                 .map(|listen| (listen.to.to_string(), listen.port, None))
                 .collect(),
-            serves,
+            serves: serves.collect(),
             child: None,
+            inside: Inside::default(),
+            holds: Vec::new(),
             answered: false,
             started: Instant::now(),
             backoff: Backoff::default(),
-        })
+        }
     }
 
     /// Starts it if it does not run and its pause is over. Returns whether it
     /// runs and answers on every port of its channels.
-    pub(super) fn keep_running(&mut self, shared: &Shared) -> bool {
+    pub(super) fn keep_running(&mut self, shared: &Arc<Shared>) -> bool {
         if let Some(child) = &mut self.child {
             match child.try_wait() {
+                Ok(None) if self.holds_an_old_listener(shared) => self.end(shared),
                 Ok(None) => {
                     self.answered = self.answered || self.answers();
                     return self.answered;
                 }
                 ended => {
                     let how = format!("{ended:?}");
-                    self.child = None;
+                    self.end(shared);
                     self.failed(shared, &format!("ended ({how})"));
                 }
             }
         }
-        if !self.backoff.is_over() {
+        if !self.backoff.is_over() || self.waits_for_a_user(shared) {
             return false;
         }
         self.started = Instant::now();
@@ -91,6 +91,23 @@ impl Daemon {
         false
     }
 
+    /// Whether the user of a `listener` has a new sandbox, and so a new socket.
+    fn holds_an_old_listener(&self, shared: &Shared) -> bool {
+        self.holds.iter().any(|(channel, mine)| {
+            let now = shared.listeners.number(channel);
+            now.is_some_and(|now| now != *mine)
+        })
+    }
+
+    /// Whether the user of a `listener` does not run, in whose network it is.
+    fn waits_for_a_user(&self, shared: &Shared) -> bool {
+        let provides = shared.app.service(&self.name).map(|own| &own.provides);
+        provides.into_iter().flatten().any(|channel| {
+            let listener = matches!(channel.kind, ChannelKind::Listener { .. });
+            listener && shared.listeners.number(channel.name.as_str()).is_none()
+        })
+    }
+
     fn failed(&mut self, shared: &Shared, how: &str) {
         let pause = self.backoff.ended(self.started.elapsed());
         let name = &self.name;
@@ -99,7 +116,8 @@ impl Daemon {
             .event(&format!("{name}: {how}; again in {pause:?}"));
     }
 
-    fn start(&mut self, shared: &Shared) -> Result<Child, RuntimeError> {
+    fn start(&mut self, shared: &Arc<Shared>) -> Result<Child, RuntimeError> {
+        self.holds.clear();
         let name = self.name.clone();
         let service = shared
             .app
@@ -113,10 +131,15 @@ impl Daemon {
         }
         let spec = shared.spec(service, "")?;
         let egress = shared.egress.get(&name);
-        let child = sandbox::spawn_prepared(&spec, fds, |pid| match egress {
-            Some(egress) => crate::egress::connect(egress, pid).map_err(io::Error::other),
-            None => Ok(()),
+        let mut bound = Vec::new();
+        let child = sandbox::spawn_prepared(&spec, fds, |pid| {
+            bound = inside::bind(shared, service, pid)?;
+            match egress {
+                Some(egress) => crate::egress::connect(egress, pid).map_err(io::Error::other),
+                None => Ok(()),
+            }
         })?;
+        self.inside = Inside::open(shared, bound)?;
         Ok(child)
     }
 
@@ -136,14 +159,22 @@ impl Daemon {
             let end = listener.try_clone();
             return end.map(Into::into).map_err(RuntimeError::io(what()));
         }
-        if let Some((_, listener)) = shared.listening.get(wanted) {
-            let (provider, _) = shared.channel(wanted)?;
-            if provider.name.as_str() == self.name {
-                let end = listener.try_clone();
-                return end.map(Into::into).map_err(RuntimeError::io(what()));
+        let (provider, channel) = shared.channel(wanted)?;
+        if provider.name.as_str() != self.name {
+            return shared.dial_daemon(wanted);
+        }
+        match channel.kind {
+            ChannelKind::Listener { .. } => {
+                let (number, end) = shared.listeners.copy(wanted)?;
+                self.holds.push((wanted.to_owned(), number));
+                Ok(end)
+            }
+            ChannelKind::Passed { .. } => shared.takers.renew(wanted),
+            _ => {
+                let end = shared.listening[wanted].1.try_clone();
+                end.map(Into::into).map_err(RuntimeError::io(what()))
             }
         }
-        shared.dial_daemon(wanted)
     }
 
     fn answers(&self) -> bool {
@@ -168,18 +199,25 @@ impl Daemon {
         self.child.as_ref().map(Child::pid)
     }
 
-    /// Asks it to end, and makes it.
-    pub(super) fn stop(&mut self) {
+    /// Ends it for good.
+    pub(super) fn stop(&mut self, shared: &Shared) {
         self.listeners.clear();
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        // It has not been reaped, so the pid is still its own.
-        kill(child.pid(), Signal::SIGTERM).ok();
-        let end = Instant::now() + FAREWELL;
-        while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
+        self.end(shared);
+    }
+
+    /// Asks it to end, and makes it; closes what was open inside.
+    fn end(&mut self, shared: &Shared) {
+        if let Some(mut child) = self.child.take() {
+            // It has not been reaped, so the pid is still its own.
+            if matches!(child.try_wait(), Ok(None)) {
+                kill(child.pid(), Signal::SIGTERM).ok();
+            }
+            let end = Instant::now() + FAREWELL;
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
+        self.inside.close(shared);
     }
 }
 

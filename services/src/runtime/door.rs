@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most connections that are served or wait; more stay in the kernel's queue.
 const MOST: usize = 128;
@@ -56,6 +56,13 @@ impl Door {
             (None, true) => self.open(shared),
             (Some(_), false) => self.close(shared),
             _ => {}
+        }
+    }
+
+    /// Waits until its connections are over, at most until `end`.
+    pub(super) fn wait_empty(&self, end: Instant) {
+        while self.house.present.load(Ordering::Relaxed) > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::door::Door;
-use super::{Phase, Shared, lock, of_lifetime, once};
+use super::{Phase, Shared, lock, of_lifetime, once, relay};
 use manifest::{Lifetime, Service};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long something may not answer before the ports for strangers close. A
 /// sender whose connection is refused tries again later.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long connections may take to be killed when the app is told to end. They
+/// look once a second.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Runs the app until it is told to stop.
 pub(super) fn keep(shared: &Arc<Shared>) {
@@ -23,10 +26,14 @@ pub(super) fn keep(shared: &Arc<Shared>) {
         of_lifetime(&shared.app, |l| matches!(l, Lifetime::PerConnection { .. }))
             .flat_map(|service| service.listen.iter().map(move |l| Door::new(service, l)))
             .collect();
+    let mut relays = relay::all(shared);
     let mut last_ready: Option<Instant> = None;
     while !shared.is_stopping() {
         firsts.retain_mut(|(service, backoff)| !is_done(shared, service, backoff));
-        let ready = keep_parts(shared, &firsts);
+        let mut ready = keep_parts(shared, &firsts);
+        for relay in &mut relays {
+            ready &= relay.keep_running(shared);
+        }
         let before = *shared.phase();
         let now = if ready { Phase::Ready } else { Phase::Starting };
         shared.set(now);
@@ -48,9 +55,13 @@ pub(super) fn keep(shared: &Arc<Shared>) {
     for door in &mut doors {
         door.keep(shared, false);
     }
+    let end = Instant::now() + LEAVING;
+    for door in &doors {
+        door.wait_empty(end);
+    }
     for service in shared.app.services.iter().rev() {
         if let Some(daemon) = shared.daemons.get(service.name.as_str()) {
-            lock(daemon).stop();
+            lock(daemon).stop(shared);
         }
         if let Some(zygotes) = shared.zygotes.get(service.name.as_str()) {
             zygotes.stop();

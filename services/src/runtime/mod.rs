@@ -13,10 +13,14 @@
 mod backoff;
 mod daemon;
 mod door;
+mod inside;
 mod journal;
 mod keeper;
+mod listener;
 mod once;
+mod relay;
 mod slots;
+mod takers;
 mod visit;
 mod zygotes;
 
@@ -26,6 +30,7 @@ use crate::egress::{Egress, EgressError};
 use crate::spec::Place;
 use crate::{ServiceError, VolumeError, spec, volumes};
 use daemon::Daemon;
+use listener::Listeners;
 use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
 use sandbox::{SandboxError, Spec};
 use std::collections::BTreeMap;
@@ -34,6 +39,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use takers::Takers;
 use zygotes::Zygotes;
 
 /// Where an app runs.
@@ -49,6 +55,9 @@ pub struct Setting {
     pub hostname: String,
     /// Where cgroup v2 is mounted; `None` where the host has none.
     pub cgroups: Option<PathBuf>,
+    /// The relay's program; `None` where there is none, and then no app with a
+    /// channel of kind `relay` runs.
+    pub relay: Option<PathBuf>,
 }
 
 /// Why an app, or a part of it, does not run.
@@ -124,6 +133,7 @@ impl Running {
         setting: Setting,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, RuntimeError> {
+        relay::check(&app, setting.relay.as_deref())?;
         let first_ids = volumes::make(&app, &setting.volumes)?;
         let egress = egress_of(&app)?;
         let at_home: Vec<u16> = app
@@ -138,8 +148,8 @@ impl Running {
         }
         let listening = listening_sockets(&app, &setting.sockets)?;
         let daemons = of_lifetime(&app, |lifetime| lifetime == Lifetime::Daemon)
-            .map(|service| Ok((service.name.to_string(), Mutex::new(Daemon::new(service)?))))
-            .collect::<Result<_, RuntimeError>>()?;
+            .map(|service| (service.name.to_string(), Mutex::new(Daemon::new(service))))
+            .collect();
         let zygotes = of_lifetime(&app, |l| matches!(l, Lifetime::PerMessage { .. }))
             .map(|service| (service.name.to_string(), Zygotes::default()))
             .collect();
@@ -150,6 +160,8 @@ impl Running {
             first_ids,
             egress,
             listening,
+            listeners: Listeners::default(),
+            takers: Takers::default(),
             daemons,
             zygotes,
             phase: Mutex::new(Phase::Starting),
@@ -192,6 +204,10 @@ impl Running {
         if let Some(keeper) = self.keeper.take() {
             // A panic of it has been reported on standard error.
             keeper.join().ok();
+            for (path, _) in self.shared.listening.values() {
+                // The next start removes one that is left.
+                std::fs::remove_file(path).ok();
+            }
         }
     }
 }
@@ -224,6 +240,8 @@ struct Shared {
     /// The sockets of channels whose provider is given a listening one. They
     /// outlive the provider, so that a user waits while it starts anew.
     listening: BTreeMap<String, (PathBuf, UnixListener)>,
+    listeners: Listeners,
+    takers: Takers,
     daemons: BTreeMap<String, Mutex<Daemon>>,
     zygotes: BTreeMap<String, Zygotes>,
     phase: Mutex<Phase>,

@@ -97,6 +97,7 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
         sockets: PathBuf::from("/run/projectx/channels").join(NAME),
         hostname: hostname::mail_name(),
         cgroups: Some("/sys/fs/cgroup".into()),
+        relay: Some("/usr/lib/projectx/relay".into()),
     };
     let running = Running::start(app, setting, journal)?;
     if let Some(place) = place(&running) {
