@@ -63,6 +63,7 @@ pub fn run(arguments: &BootArguments) -> Result<()> {
         serial: serial.clone(),
         virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
         network: Network::Ports,
+        recording: None,
     })?;
     if !arguments.json {
         eprintln!(

@@ -43,6 +43,9 @@ enum Command {
     /// The part of the boot test `home_network` that runs in a network of its own
     #[command(hide = true)]
     InHomeNetwork(scenarios::home_network::InsideArguments),
+    /// The part of the boot tests of mail that runs in a world of its own
+    #[command(hide = true)]
+    InMailWorld(scenarios::mail::InsideArguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(which) => bench::run(&which),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
+        Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -84,6 +84,21 @@ pub struct Setup {
     pub virt_u_boot: PathBuf,
     /// Where its network cable goes.
     pub network: Network,
+    /// Where all that it sends, gets and writes is kept, if anywhere.
+    pub recording: Option<Recording>,
+}
+
+/// Files that QEMU writes while the box runs. `virt` with a card from
+/// [`snapshot::lay_over`] only.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// Every packet of its network card, both ways (pcap).
+    pub packets: PathBuf,
+    /// Every write to its card, with the data (the format of dm-log-writes,
+    /// kernel documentation, "dm-log-writes"). It is laid below the qcow2
+    /// format, whose clusters are the guest's blocks as they are: above it a
+    /// kept moment could not be loaded.
+    pub writes: PathBuf,
 }
 
 /// The ports on 127.0.0.1 that lead to the box, with [`Network::Ports`].
@@ -452,10 +467,26 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
                 Start::PowerOn => "raw",
                 Start::PowerOnToSave | Start::Saved => "qcow2",
             };
-            more(&[
-                "-drive",
-                &format!("if=none,id=card,format={format},file={card}"),
-            ]);
+            match &setup.recording {
+                None => more(&[
+                    "-drive",
+                    &format!("if=none,id=card,format={format},file={card}"),
+                ]),
+                Some(recording) => {
+                    fs::write(&recording.writes, "").map_err(io_error("making the record"))?;
+                    let (packets, writes) = (text(&recording.packets), text(&recording.writes));
+                    for node in [
+                        format!("driver=file,node-name=below,filename={card}"),
+                        format!("driver=file,node-name=writes,filename={writes}"),
+                        "driver=blklogwrites,node-name=logged,file=below,log=writes".to_owned(),
+                        "driver=qcow2,node-name=card,file=logged".to_owned(),
+                    ] {
+                        more(&["-blockdev", &node]);
+                    }
+                    let dump = format!("filter-dump,id=packets,netdev=net,file={packets}");
+                    more(&["-object", &dump]);
+                }
+            }
             if setup.start == Start::Saved {
                 more(&["-loadvm", snapshot::NAME]);
             }
@@ -585,6 +616,7 @@ mod tests {
             serial: "serial.log".into(),
             virt_u_boot: "u-boot.bin".into(),
             network: Network::Ports,
+            recording: None,
         };
         let ports = Ports {
             console: 1,

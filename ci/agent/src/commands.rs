@@ -3,8 +3,8 @@
 use crate::{BROUGHT, PROC};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -22,6 +22,12 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
         ["kill", signal, name] => kill_by_name(signal, name),
         ["freeze-pid1"] => freeze_pid1(),
+        ["lay-over", path, text] => lay_over(path, text),
+        ["write-end", path, text] => write_end(path, text),
+        ["sync"] => {
+            nix::unistd::sync();
+            Ok(Vec::new())
+        }
         ["exec", argv @ ..] if !argv.is_empty() => exec(&format!("{PROC}/1/root"), argv),
         ["run", argv @ ..] if !argv.is_empty() => exec(BROUGHT, argv),
         _ => Err(io::Error::other(format!(
@@ -53,6 +59,17 @@ fn write(path: &str, text: &str) -> io::Result<Vec<u8>> {
     if let Some(directory) = path.parent() {
         File::open(directory)?.sync_all()?;
     }
+    Ok(Vec::new())
+}
+
+/// Writes over the end of a file or a device, and returns once it is there.
+fn write_end(path: &str, text: &str) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().write(true).open(inside(path))?;
+    file.seek(SeekFrom::End(
+        -i64::try_from(text.len()).map_err(io::Error::other)?,
+    ))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
     Ok(Vec::new())
 }
 
@@ -117,6 +134,26 @@ fn freeze_pid1() -> io::Result<Vec<u8>> {
     fs::write(group.join("cgroup.procs"), "1")?;
     fs::write(group.join("cgroup.freeze"), "1")?;
     Ok(Vec::new())
+}
+
+/// Lays a file with this text over one of the box's, until the box is off.
+/// What looks at it from then on sees the text; the image stays what it is.
+fn lay_over(path: &str, text: &str) -> io::Result<Vec<u8>> {
+    let number = fs::read_dir(inside("/run"))?.count();
+    let file = format!("/run/laid-over-{number}");
+    fs::write(inside(&file), text)?;
+    // Entering a mount namespace is for processes of one thread that share
+    // nothing with another; the agent itself stays out, so that its own mounts
+    // are its own.
+    let output = Command::new(format!("{PROC}/self/exe"))
+        .stdin(Stdio::inherit())
+        .args(["lay-over", &file, path])
+        .output()?;
+    if output.status.success() {
+        return Ok(Vec::new());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(said.trim().to_owned()))
 }
 
 /// Runs a program with `root` as its root: the box's, or that of the programs

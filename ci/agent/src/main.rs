@@ -15,7 +15,7 @@ mod commands;
 
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let done = match words.get(1).map(String::as_str) {
         Some("serve") => serve(),
         Some("exec") if words.len() > 3 => exec_inside(&words[2], &words[3..]),
+        Some("lay-over") if words.len() == 4 => mount_over(&words[2], &words[3]),
         _ if std::process::id() == 1 => become_init(),
         _ => Err(io::Error::other(
             "this program is only for test cards (rdinit=/agent)",
@@ -135,4 +136,20 @@ fn exec_inside(root: &str, argv: &[String]) -> io::Result<()> {
         .args(&argv[1..])
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .exec())
+}
+
+/// Mounts one file of the box's on another one, in the box's own mount namespace.
+fn mount_over(file: &str, path: &str) -> io::Result<()> {
+    setns(
+        File::open(format!("{PROC}/1/ns/mnt"))?,
+        CloneFlags::CLONE_NEWNS,
+    )?;
+    mount(
+        Some(file),
+        path,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )?;
+    Ok(())
 }

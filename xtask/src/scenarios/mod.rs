@@ -7,6 +7,7 @@ mod cut_while_claiming;
 mod damaged_system;
 mod first_boot_virt;
 pub mod home_network;
+pub mod mail;
 mod phone_page;
 mod pid1_transcript;
 mod plain_card;
@@ -23,6 +24,7 @@ use crate::qemu::{self, Board, Machine, Network, Setup, Start};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -90,6 +92,41 @@ pub const ALL: &[Scenario] = &[
         run: wifi_joins::run,
     },
     Scenario {
+        name: "mail_world",
+        about: "the world of the mail tests: signed names that only its own key opens",
+        run: mail::world,
+    },
+    Scenario {
+        name: "mail_lands",
+        about: "by swaks to the inbox, GTUBE to Junk; read by mbsync, curl and imaplib",
+        run: mail::lands,
+    },
+    Scenario {
+        name: "mail_replies",
+        about: "no STARTTLS, unknown recipient, too big, malformed: the exact replies",
+        run: mail::replies,
+    },
+    Scenario {
+        name: "mail_authenticated",
+        about: "SPF, DKIM and DMARC, judged by names that are signed or not believed",
+        run: mail::authenticated,
+    },
+    Scenario {
+        name: "mail_unseen",
+        about: "every packet and every write kept: no sentence of a message in the clear",
+        run: mail::unseen,
+    },
+    Scenario {
+        name: "mail_power_cut",
+        about: "the power goes right after 250 and before it: there, and still with its sender",
+        run: mail::power_cut,
+    },
+    Scenario {
+        name: "mail_backlogs",
+        about: "50 messages from Exim and 50 from Postfix in one queue run each",
+        run: mail::backlogs,
+    },
+    Scenario {
         name: "rpi3_reaches_the_page",
         about: "the same ZIP on a Raspberry Pi 3: page over USB network, claim, power-off",
         run: rpi3_reaches_the_page::run,
@@ -110,6 +147,8 @@ pub struct Lab {
     virt_u_boot: PathBuf,
     agent: Vec<u8>,
     bless: bool,
+    /// Made by the first test that needs it.
+    mail_moment: OnceCell<mail::Moment>,
     /// Held, so that a second test run does not take this one's cards away.
     _lock: Flock<File>,
 }
@@ -128,7 +167,20 @@ impl Lab {
             virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
             agent: guest::agent_program()?,
             bless,
+            mail_moment: OnceCell::new(),
         })
+    }
+
+    /// The folder of the box that the tests of mail go on from.
+    fn mail_moment(&self) -> Result<PathBuf> {
+        let moment = match self.mail_moment.get() {
+            Some(moment) => moment,
+            None => {
+                let made = mail::Moment::make(self)?;
+                self.mail_moment.get_or_init(|| made)
+            }
+        };
+        Ok(moment.folder().to_owned())
     }
 
     /// A card from the ZIP, with `args` on the kernel's command line.
@@ -192,6 +244,7 @@ impl Lab {
             serial: folder.join("serial.log"),
             virt_u_boot: self.virt_u_boot.clone(),
             network: Network::Ports,
+            recording: None,
         })?)
     }
 }

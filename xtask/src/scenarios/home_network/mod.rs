@@ -7,8 +7,8 @@
 //! a program's start. Without root rights a user namespace gives them in there.
 
 mod mdns;
-mod ntp;
-mod router;
+pub(super) mod ntp;
+pub(super) mod router;
 
 use super::Lab;
 use crate::agent::Agent;
@@ -66,7 +66,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
     router::lay_cable()?;
     let named_by_dhcp = TimeServer::start(router::ADDRESS.into(), AHEAD)?;
     let named_by_dns = TimeServer::start(router::PUBLIC_TIME.into(), AHEAD)?;
-    let router = Router::start(&arguments.folder)?;
+    let router = Router::start(&arguments.folder, None)?;
     let mut machine = Machine::start(&Setup {
         board: Board::Virt,
         card: arguments.folder.join("card.img"),
@@ -75,6 +75,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         serial: arguments.folder.join("serial.log"),
         virt_u_boot: arguments.u_boot.clone(),
         network: Network::Tap(router::INTERFACE),
+        recording: None,
     })?;
     machine.wait_for_serial("projectx: page ready", 1, PAGE_LIMIT)?;
     let mut agent = Agent::connect(&mut machine)?;

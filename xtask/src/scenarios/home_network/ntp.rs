@@ -14,14 +14,14 @@ const SECONDS_TO_1970: u64 = 2_208_988_800;
 
 /// A time server on a thread of its own, for the life of this process.
 #[derive(Debug, Clone)]
-pub(super) struct TimeServer {
+pub(in crate::scenarios) struct TimeServer {
     speaks: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
 }
 
 impl TimeServer {
     /// Listens on `address`, silent at first. Tells the host's time plus `ahead`.
-    pub(super) fn start(address: IpAddr, ahead: Duration) -> io::Result<Self> {
+    pub(in crate::scenarios) fn start(address: IpAddr, ahead: Duration) -> io::Result<Self> {
         let socket = UdpSocket::bind((address, 123))?;
         let server = Self {
             speaks: Arc::default(),
@@ -45,12 +45,12 @@ impl TimeServer {
     }
 
     /// Answers from now on.
-    pub(super) fn speak(&self) {
+    pub(in crate::scenarios) fn speak(&self) {
         self.speaks.store(true, Ordering::Relaxed);
     }
 
     /// How many requests came.
-    pub(super) fn asked(&self) -> usize {
+    pub(in crate::scenarios) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }

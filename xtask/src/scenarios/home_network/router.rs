@@ -11,33 +11,34 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// The router's end of the box's cable.
-pub(super) const INTERFACE: &str = "home";
+pub(in crate::scenarios) const INTERFACE: &str = "home";
 /// The router, its DNS, and the time server that DHCP names.
-pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+pub(in crate::scenarios) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 /// What DNS answers for the public time servers; only who asks DNS finds it.
-pub(super) const PUBLIC_TIME: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+pub(in crate::scenarios) const PUBLIC_TIME: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 /// The router by IPv6, from the prefix for documents (RFC 3849).
-pub(super) const ADDRESS_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 1);
+pub(in crate::scenarios) const ADDRESS_6: Ipv6Addr =
+    Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 1);
 
 /// A running router.
 #[derive(Debug)]
-pub(super) struct Router {
+pub(in crate::scenarios) struct Router {
     dnsmasq: Child,
     leases: PathBuf,
 }
 
 /// An address that was given to a device.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Lease {
-    pub(super) hardware: String,
-    pub(super) address: Ipv4Addr,
-    pub(super) name: String,
+pub(in crate::scenarios) struct Lease {
+    pub(in crate::scenarios) hardware: String,
+    pub(in crate::scenarios) address: Ipv4Addr,
+    pub(in crate::scenarios) name: String,
     /// By which the device asks for the same address again.
-    pub(super) client: String,
+    pub(in crate::scenarios) client: String,
 }
 
 /// Lays the cable. The process must be in a network namespace of its own.
-pub(super) fn lay_cable() -> Result<()> {
+pub(in crate::scenarios) fn lay_cable() -> Result<()> {
     let routes = ["-4", "-6"].map(|family| ip(&[family, "route", "show", "table", "all"]));
     for found in routes {
         let found = found?;
@@ -62,17 +63,24 @@ fn ip(words: &[&str]) -> Result<String> {
 }
 
 impl Router {
-    /// Switches it on; `folder` takes its list of leases and its log.
-    pub(super) fn start(folder: &Path) -> Result<Self> {
+    /// Switches it on; `folder` takes its list of leases and its log. `always`
+    /// is the address of the first box in a home, instead of any.
+    pub(in crate::scenarios) fn start(folder: &Path, always: Option<Ipv4Addr>) -> Result<Self> {
         let leases = folder.join("leases");
         let log = fs::File::create(folder.join("router.log"))?;
-        let mut dnsmasq = Command::new("dnsmasq")
+        let mut dnsmasq = Command::new("dnsmasq");
+        if let Some(address) = always {
+            // The address that QEMU gives its first network card.
+            dnsmasq.arg(format!("--dhcp-host=52:54:00:12:34:56,{address}"));
+        }
+        let mut dnsmasq = dnsmasq
             // Changes no user: root of this namespace may have no other.
             .args(["--no-daemon", "--conf-file=/dev/null", "--log-dhcp"])
             .args(["--no-hosts", "--no-resolv", "--log-queries"])
             .arg(format!("--address=/pool.ntp.org/{PUBLIC_TIME}"))
             .arg(format!("--interface={INTERFACE}"))
-            .arg("--bind-interfaces")
+            // Otherwise it takes port 53 of this host's own addresses too.
+            .args(["--bind-interfaces", "--except-interface=lo"])
             .arg("--dhcp-authoritative")
             .arg("--dhcp-range=192.168.77.100,192.168.77.199,1h")
             .arg(format!("--dhcp-leasefile={}", leases.display()))
@@ -99,7 +107,7 @@ impl Router {
     }
 
     /// The addresses given so far.
-    pub(super) fn leases(&self) -> Vec<Lease> {
+    pub(in crate::scenarios) fn leases(&self) -> Vec<Lease> {
         parse_leases(&fs::read_to_string(&self.leases).unwrap_or_default())
     }
 }

@@ -1,0 +1,135 @@
+//! Mail to the box, from the programs that other people run and to the programs
+//! that its owner runs.
+//!
+//! All of it happens in a world of namespaces ([`world`]): the home network with
+//! the box, and behind its router an internet that is made for the test, with
+//! names that are signed from the root down. No route leads out of it, and it
+//! ends with its first process. That process is this program again
+//! ([`inside`]), since a namespace is entered at a program's start.
+//!
+//! Every scenario goes on from one moment of the box ([`moment`]), kept after
+//! unlock with everything at work, so the box is set up and loaded once only.
+//!
+//! Limits: as root only, since Postfix and Exim change their users.
+
+mod authenticated;
+mod backlogs;
+mod capture;
+mod dialogue;
+mod internet;
+mod lands;
+mod letter;
+mod moment;
+mod peers;
+mod people;
+mod power_cut;
+mod readers;
+mod replies;
+mod senders;
+mod unseen;
+mod world;
+mod zone;
+
+pub(super) use moment::Moment;
+
+use super::Lab;
+use anyhow::{Context, Result, bail, ensure};
+use peers::{Peers, Tree};
+use readers::Person;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Who lives here.
+const ANNA: Person = Person {
+    address: "anna@home.example",
+    password: "tide and heron 7",
+};
+const BEN: Person = Person {
+    address: "ben@home.example",
+    password: "mill and rain 11",
+};
+const PASSPHRASE: &str = "kept by the mail tests";
+
+/// What the process in the world needs to know.
+#[derive(Debug, clap::Args)]
+pub struct InsideArguments {
+    /// What to do there
+    part: Part,
+    /// The folder of the test
+    folder: PathBuf,
+    /// The folder of the kept moment
+    moment: PathBuf,
+    /// The U-Boot of `virt`
+    u_boot: PathBuf,
+}
+
+/// What is done in a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Sets a box up and keeps the moment.
+    Moment,
+    Lands,
+    Replies,
+    Authenticated,
+    Backlogs,
+    PowerCut,
+    Unseen,
+    /// The world alone, without a box.
+    World,
+}
+
+macro_rules! scenario {
+    ($($name:ident: $part:ident),*) => {
+        $(pub(super) fn $name(lab: &Lab, folder: &Path) -> Result<()> {
+            let moment = lab.mail_moment()?;
+            enter(lab, Part::$part, folder, &moment)
+        })*
+    };
+}
+scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
+    backlogs: Backlogs, power_cut: PowerCut, unseen: Unseen);
+
+/// The test of the world itself: its names are believed by an Unbound that has
+/// its key, and by no other.
+pub(super) fn world(lab: &Lab, folder: &Path) -> Result<()> {
+    enter(lab, Part::World, folder, folder)
+}
+
+/// Has the part done in namespaces of its own.
+fn enter(lab: &Lab, part: Part, folder: &Path, moment: &Path) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the boot tests of mail start Postfix and Exim, which needs root: sudo cargo xtask test"
+    );
+    for peers in [Peers::Internet, Peers::Postfix] {
+        Tree::unpack(peers)?;
+    }
+    let word = clap::ValueEnum::to_possible_value(&part).context("a part without a name")?;
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
+        .arg(std::env::current_exe()?)
+        .args([Path::new("in-mail-world"), Path::new(word.get_name())])
+        .args([folder, moment, &lab.virt_u_boot])
+        .output()
+        .context("starting unshare (package util-linux)")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{}", said.trim_end());
+    }
+    eprint!("{said}");
+    Ok(())
+}
+
+/// The part, in the world.
+pub fn inside(arguments: &InsideArguments) -> Result<()> {
+    match arguments.part {
+        Part::Moment => moment::keep(arguments),
+        Part::Lands => lands::run(arguments),
+        Part::Replies => replies::run(arguments),
+        Part::Authenticated => authenticated::run(arguments),
+        Part::Backlogs => backlogs::run(arguments),
+        Part::PowerCut => power_cut::run(arguments),
+        Part::Unseen => unseen::run(arguments),
+        Part::World => world::is_believed(arguments),
+    }
+}
