@@ -3,6 +3,7 @@
 //! A failed test leaves its folder `target/test/NAME` with the serial log and
 //! the card; a passed one leaves nothing.
 
+mod capture;
 mod cut_while_claiming;
 mod damaged_system;
 mod first_boot_virt;
@@ -20,7 +21,7 @@ mod wifi_joins;
 use crate::agent::append_to_initrd;
 use crate::card_image;
 use crate::image::Tree;
-use crate::qemu::{self, Board, Machine, Network, Setup, Start};
+use crate::qemu::{self, Board, Machine, Network, Recording, Setup, Start};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
@@ -225,16 +226,18 @@ impl Lab {
 
     /// Switches a box on.
     fn start(&self, board: Board, card: &Path, folder: &Path) -> Result<Machine> {
-        self.start_from(Start::PowerOn, board, card, folder)
+        self.start_from(Start::PowerOn, board, card, folder, None)
     }
 
-    /// Switches a box on, or lets it go on from a kept moment.
+    /// Switches a box on, or lets it go on from a kept moment, and may keep
+    /// what it sends, gets and writes.
     fn start_from(
         &self,
         start: Start,
         board: Board,
         card: &Path,
         folder: &Path,
+        recording: Option<Recording>,
     ) -> Result<Machine> {
         Ok(Machine::start(&Setup {
             board,
@@ -244,7 +247,7 @@ impl Lab {
             serial: folder.join("serial.log"),
             virt_u_boot: self.virt_u_boot.clone(),
             network: Network::Ports,
-            recording: None,
+            recording,
         })?)
     }
 }

@@ -184,11 +184,12 @@ fn message(tree: &Tree, case: &Case, number: usize) -> Result<Letter> {
 fn authentication_results(message: &str) -> String {
     let mut field = String::new();
     for line in message.split("\r\n").take_while(|line| !line.is_empty()) {
-        let goes_on = line.starts_with([' ', '\t']) && !field.is_empty();
-        if line.starts_with("Authentication-Results:") || goes_on {
-            field.push_str(line);
-        } else if !field.is_empty() {
-            break;
+        let goes_on = line.starts_with([' ', '\t']);
+        match (field.is_empty(), goes_on) {
+            (true, _) if line.starts_with("Authentication-Results:") => field.push_str(line),
+            (true, _) => {}
+            (false, true) => field.push_str(line),
+            (false, false) => break,
         }
     }
     field

@@ -14,7 +14,6 @@
 
 mod authenticated;
 mod backlogs;
-mod capture;
 mod dialogue;
 mod internet;
 mod lands;

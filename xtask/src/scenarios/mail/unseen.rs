@@ -5,7 +5,6 @@
 //! the box without TLS is found on the wire, and one that the box writes to its
 //! own start partition is found among the writes.
 
-use super::capture::Capture;
 use super::internet::{BOX, MAIL};
 use super::letter::{find, letter};
 use super::readers::{curl, imaplib, mbsync};
@@ -13,6 +12,7 @@ use super::senders::swaks;
 use super::world::World;
 use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
+use crate::scenarios::capture::Capture;
 use anyhow::{Result, ensure};
 use std::io::Write;
 use std::net::TcpStream;

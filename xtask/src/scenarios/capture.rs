@@ -23,11 +23,11 @@ use std::path::Path;
 
 /// What QEMU has kept.
 #[derive(Debug, Clone)]
-pub(super) struct Capture(pub(super) Recording);
+pub(in crate::scenarios) struct Capture(pub(super) Recording);
 
 impl Capture {
     /// What is kept in `folder`.
-    pub(super) fn into(folder: &Path) -> Self {
+    pub(in crate::scenarios) fn into(folder: &Path) -> Self {
         Self(Recording {
             packets: folder.join("packets.pcap"),
             writes: folder.join("writes.log"),
@@ -35,7 +35,7 @@ impl Capture {
     }
 
     /// Whether a packet, or what packets carry, holds the sentence.
-    pub(super) fn on_the_wire(&self, sentence: &str) -> Result<bool> {
+    pub(in crate::scenarios) fn on_the_wire(&self, sentence: &str) -> Result<bool> {
         let bytes =
             fs::read(&self.0.packets).with_context(|| self.0.packets.display().to_string())?;
         let frames = frames(&bytes).context("QEMU's packets")?;
@@ -47,7 +47,7 @@ impl Capture {
     }
 
     /// Whether a write holds the sentence.
-    pub(super) fn on_the_card(&self, sentence: &str) -> Result<bool> {
+    pub(in crate::scenarios) fn on_the_card(&self, sentence: &str) -> Result<bool> {
         let mut file =
             File::open(&self.0.writes).with_context(|| self.0.writes.display().to_string())?;
         ensure!(file.metadata()?.len() > 0, "no write was kept");
