@@ -130,8 +130,8 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         }
     }
     let messages: Vec<Vec<u8>> = [
-        curl(&world.internet, ANNA, "INBOX")?,
-        curl(&world.internet, ANNA, "Junk")?,
+        curl(&world.internet, &world.folder, ANNA, "INBOX")?,
+        curl(&world.internet, &world.folder, ANNA, "Junk")?,
     ]
     .concat();
     ensure!(
@@ -166,12 +166,7 @@ fn message(tree: &Tree, case: &Case, number: usize) -> Result<Letter> {
     let words = [
         "dkimsign", "--hcanon", "relaxed", "--bcanon", "relaxed", SELECTOR, domain, &key,
     ];
-    let signed = String::from_utf8(tree.feed(&words, &letter.bytes)?)?;
-    // dkimsign reads and writes text as Python does.
-    letter.bytes = signed
-        .replace("\r\n", "\n")
-        .replace('\n', "\r\n")
-        .into_bytes();
+    letter.bytes = tree.feed(&words, &letter.bytes)?;
     if case.dkim == Dkim::Broken {
         letter
             .bytes

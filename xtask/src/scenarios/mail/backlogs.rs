@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
 
     let begun = Instant::now();
     let run = exim.run_queue()?;
-    ensure!(run == DONE, "Exim: {run}");
+    ensure!(run == DONE, "Exim: {run}\n{}", exim.log()?);
     eprintln!("  Exim's backlog: {} s", begun.elapsed().as_secs());
     let begun = Instant::now();
     ensure!(postfix.waiting()? == BACKLOG, "Postfix's queue");
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     eprintln!("  Postfix's backlog: {} s", begun.elapsed().as_secs());
 
     for (person, letters) in [(ANNA, from_exim), (BEN, from_postfix)] {
-        let messages = curl(&world.internet, person, "INBOX")?;
+        let messages = curl(&world.internet, &world.folder, person, "INBOX")?;
         ensure!(
             messages.len() == BACKLOG,
             "{}: {}",

@@ -51,7 +51,7 @@ const READERS: [(&str, Read); 3] = [
         mbsync(&world.internet, &world.folder, person, folder)
     }),
     ("curl", |world, person, folder| {
-        curl(&world.internet, person, folder)
+        curl(&world.internet, &world.folder, person, folder)
     }),
     ("imaplib", |world, person, folder| {
         imaplib(&world.internet, &world.folder, person, folder)

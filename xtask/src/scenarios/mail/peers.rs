@@ -6,6 +6,8 @@
 //! Nothing is configured by the packages; what a program needs lies in the
 //! folder that is shared with it at `/world`.
 
+use super::internet::BOX;
+use super::readers::SERVER;
 use crate::tool::{Tool, tool};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
@@ -85,7 +87,9 @@ impl Tree {
         };
         let list = folder.join(format!("{name}.txt"));
         let wanted = packages.join(",");
-        if fs::read_to_string(&list).is_ok_and(|had| had == wanted) {
+        // What is done to the tree below counts as well.
+        let key = format!("{wanted}\n{}", include_str!("peers.rs"));
+        if fs::read_to_string(&list).is_ok_and(|had| had == key) {
             return Ok(tree);
         }
         if tree.root.exists() {
@@ -98,7 +102,7 @@ impl Tree {
             .arg(&tree.root)
             .run()?;
         tree.finish().with_context(|| format!("the tree {name}"))?;
-        fs::write(&list, wanted)?;
+        fs::write(&list, key)?;
         Ok(tree)
     }
 
@@ -125,6 +129,8 @@ impl Tree {
         File::create(self.root.join("etc/exim4/exim4.conf"))?;
         fs::write(self.root.join("etc/passwd"), USERS)?;
         fs::write(self.root.join("etc/group"), GROUPS)?;
+        fs::write(self.root.join("etc/nsswitch.conf"), "hosts: files\n")?;
+        fs::write(self.root.join("etc/hosts"), format!("{BOX} {SERVER}\n"))?;
         // Set-group-id programs, which unpacking leaves with a group by number.
         for program in ["usr/sbin/postdrop", "usr/sbin/postqueue"] {
             let path = self.root.join(program);
@@ -188,13 +194,16 @@ impl Tree {
 
     /// A program of the tree, to be run to its end.
     pub(super) fn tool(&self, program: &str) -> Tool {
-        tool("chroot", "coreutils").arg(&self.root).arg(program)
+        tool("chroot", "coreutils")
+            .env("LC_ALL", "C")
+            .arg(&self.root)
+            .arg(program)
     }
 
     /// The same, to be given input, or to be watched.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("chroot");
-        command.arg(&self.root).args(words);
+        command.env("LC_ALL", "C").arg(&self.root).args(words);
         command
     }
 

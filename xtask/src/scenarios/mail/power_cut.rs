@@ -52,12 +52,12 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     })?;
     ensure!(answer.ok, "unlocking after the cut: {answer:?}");
     wait_for_mail(&mut machine)?;
-    let messages = curl(&world.internet, ANNA, "INBOX")?;
+    let messages = curl(&world.internet, &world.folder, ANNA, "INBOX")?;
     ensure!(messages.len() == 1, "Anna has {}", messages.len());
     added_header(find(&messages, &first.sentence)?, &first.bytes)
         .context("what the box said 250 to")?;
     for folder in ["INBOX", "Junk"] {
-        let messages = curl(&world.internet, BEN, folder)?;
+        let messages = curl(&world.internet, &world.folder, BEN, folder)?;
         ensure!(
             messages.is_empty(),
             "Ben has {} in {folder}",

@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         let last = &replies[replies.len().saturating_sub(expected.len())..];
         ensure!(last == *expected, "{wrong}: {replies:#?}");
     }
-    let messages = curl(&world.internet, ANNA, "INBOX")?;
+    let messages = curl(&world.internet, &world.folder, ANNA, "INBOX")?;
     ensure!(messages.is_empty(), "{} messages came in", messages.len());
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         session.transcript
     );
     for messages in [
-        curl(&world.internet, ANNA, "INBOX")?,
+        curl(&world.internet, &world.folder, ANNA, "INBOX")?,
         imaplib(&world.internet, &world.folder, ANNA, "INBOX")?,
         mbsync(&world.internet, &world.folder, ANNA, "INBOX")?,
     ] {

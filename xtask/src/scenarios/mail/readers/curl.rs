@@ -1,13 +1,17 @@
-//! curl: one `FETCH … BODY[]` a message (RFC 5092 for the URLs).
+//! curl: `SEARCH`, then a `FETCH` of each message's whole body over one
+//! connection (RFC 5092 for the URLs).
 
 use super::{Person, SERVER, certificate};
-use crate::scenarios::mail::peers::Tree;
+use crate::scenarios::mail::peers::{Tree, WORLD};
 use crate::tool::Tool;
 use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
 
 /// Every message of a folder, as it came.
 pub(in crate::scenarios::mail) fn curl(
     tree: &Tree,
+    world: &Path,
     person: Person,
     folder: &str,
 ) -> Result<Vec<Vec<u8>>> {
@@ -16,10 +20,24 @@ pub(in crate::scenarios::mail) fn curl(
         .args(["--request", "SEARCH ALL"])
         .output()?;
     let answer = String::from_utf8_lossy(&answer);
-    numbers(&answer)
-        .with_context(|| format!("no answer to SEARCH: {answer}"))?
+    let numbers = numbers(&answer).with_context(|| format!("no answer to SEARCH: {answer}"))?;
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = world.join("curl");
+    fs::create_dir_all(&place)?;
+    let list = numbers.join(",");
+    start(tree, person, &format!("{url};MAILINDEX={{{list}}}"))
+        .args(["--fail-early", "--output", &format!("{WORLD}/curl/#1")])
+        .run()?;
+    numbers
         .iter()
-        .map(|number| Ok(start(tree, person, &format!("{url};MAILINDEX={number}")).output()?))
+        .map(|number| {
+            let path = place.join(number);
+            let message = fs::read(&path).with_context(|| path.display().to_string())?;
+            fs::remove_file(path)?;
+            Ok(message)
+        })
         .collect()
 }
 
@@ -32,13 +50,12 @@ fn start(tree: &Tree, person: Person, url: &str) -> Tool {
 }
 
 /// The numbers in `* SEARCH 1 2 3` (RFC 3501 section 7.2.5).
-fn numbers(answer: &str) -> Option<Vec<u32>> {
-    let line = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("* SEARCH"))?;
-    line.split_whitespace()
-        .map(|word| word.parse().ok())
-        .collect()
+fn numbers(answer: &str) -> Option<Vec<&str>> {
+    let mut lines = answer.lines();
+    let line = lines.find_map(|line| line.strip_prefix("* SEARCH"))?;
+    let numbers: Vec<&str> = line.split_whitespace().collect();
+    let digits = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.iter().all(digits).then_some(numbers)
 }
 
 #[cfg(test)]
@@ -47,8 +64,9 @@ mod tests {
 
     #[test]
     fn an_empty_folder_has_no_numbers_and_another_answer_is_none() {
-        assert_eq!(numbers("* SEARCH 1 20\r\n"), Some(vec![1, 20]));
+        assert_eq!(numbers("* SEARCH 1 20\r\n"), Some(vec!["1", "20"]));
         assert_eq!(numbers("* SEARCH\r\n"), Some(Vec::new()));
+        assert_eq!(numbers("* SEARCH x\r\n"), None);
         assert_eq!(numbers("* BAD\r\n"), None);
     }
 }

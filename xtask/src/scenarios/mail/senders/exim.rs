@@ -50,8 +50,12 @@ impl Exim {
     pub(in crate::scenarios::mail) fn run_queue(&self) -> Result<QueueRun> {
         self.tree.tool("exim4").arg("-q").run()?;
         let waiting = self.waiting()?;
-        let log = fs::read_to_string(self.folder.join("mainlog"))?;
-        Ok(read_log(&log, waiting))
+        Ok(read_log(&self.log()?, waiting))
+    }
+
+    /// Its log.
+    pub(in crate::scenarios::mail) fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("mainlog"))?)
     }
 
     /// How many messages are in the queue.

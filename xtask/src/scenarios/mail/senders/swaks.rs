@@ -113,7 +113,8 @@ fn give(child: &mut std::process::Child, message: &[u8]) -> Result<()> {
         }
         dotted.extend_from_slice(line);
     }
-    dotted.extend_from_slice(b".\r\n");
+    // swaks ends it with CR LF itself.
+    dotted.push(b'.');
     std::thread::spawn(move || stdin.write_all(&dotted));
     Ok(())
 }
