@@ -23,7 +23,10 @@ const FROM: &str = "ada@sender.example";
 const BAD_AFTER: u32 = 200_000;
 /// The rest of the message: some times as many.
 const LONG: usize = 1_000_000;
-const TABLE: &str = "a-bad-line";
+/// For the message that was kept, at last.
+const LIMIT: Duration = Duration::from_secs(180);
+const TABLE: &str = "bad-line";
+const QUOTA: &str = "let-through";
 
 pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let world = World::again(arguments)?;
@@ -69,14 +72,30 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         "Postfix has given its message away:\n{}",
         postfix.log()?
     );
+    make_the_line_good()?;
+    postfix.run_queue()?;
+    let run = postfix.wait(LIMIT)?;
+    ensure!(run.waiting == 0, "{run}:\n{}", postfix.log()?);
+    let messages = curl(&world.internet, &world.folder, BEN, "INBOX")?;
+    ensure!(messages.len() == 1, "Ben has {} at the end", messages.len());
+    find(&messages, &second.sentence)?;
     Ok(())
+}
+
+fn make_the_line_good() -> Result<()> {
+    let words = ["delete", "table", "ip", TABLE];
+    Ok(tool("nft", "nftables").args(words).run()?)
 }
 
 fn make_the_line_bad() -> Result<()> {
     let rules = format!(
-        "table ip {TABLE} {{ quota used {{ over {BAD_AFTER} bytes }}\n\
-         chain out {{ type filter hook output priority 0;\n\
-         ip saddr {} ip daddr {BOX} tcp dport 25 quota name \"used\" drop }} }}",
+        "table ip {TABLE} {{
+           quota {QUOTA} {{ over {BAD_AFTER} bytes; }}
+           chain out {{
+             type filter hook output priority 0;
+             ip saddr {} ip daddr {BOX} tcp dport 25 quota name {QUOTA} drop;
+           }}
+         }}",
         POSTFIX.address
     );
     tool("nft", "nftables").arg(rules).run()?;
@@ -87,7 +106,7 @@ fn make_the_line_bad() -> Result<()> {
 fn wait_until_it_is_bad() -> Result<()> {
     for _ in 0..600 {
         let said = tool("nft", "nftables")
-            .args(["list", "quota", "ip", TABLE, "used"])
+            .args(["list", "quota", "ip", TABLE, QUOTA])
             .output()?;
         if used(&String::from_utf8_lossy(&said)).is_some_and(|bytes| bytes > u64::from(BAD_AFTER)) {
             return Ok(());
@@ -100,8 +119,7 @@ fn wait_until_it_is_bad() -> Result<()> {
 /// The bytes in `over 200000 bytes used 1234 bytes`, whatever the unit.
 fn used(said: &str) -> Option<u64> {
     let mut words = said.split_whitespace().skip_while(|word| *word != "used");
-    let words = words.by_ref().skip(1).skip_while(|word| *word != "used");
-    let mut words = words.skip(1);
+    let mut words = words.by_ref().skip(1);
     let number: u64 = words.next()?.parse().ok()?;
     let unit = match words.next()? {
         "bytes" => 1,
@@ -118,9 +136,8 @@ mod tests {
 
     #[test]
     fn what_has_been_used_of_a_quota_is_read() {
-        let said =
-            "table ip a-bad-line {\n\tquota used {\n\t\tover 200000 bytes used 3 kbytes\n\t}\n}\n";
+        let said = "table ip bad-line {\n\tquota let-through {\n\t\tover 200000 bytes used 3 kbytes\n\t}\n}\n";
         assert_eq!(used(said), Some(3072));
-        assert_eq!(used("quota used { over 200000 bytes }"), None);
+        assert_eq!(used("quota let-through { over 200000 bytes }"), None);
     }
 }
