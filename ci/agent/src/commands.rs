@@ -21,6 +21,11 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["list", path] => list(path),
         ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
         ["kill", signal, name] => kill_by_name(signal, name),
+        ["pids", name] => Ok(pids(name)?
+            .into_iter()
+            .map(|pid| format!("{pid}\n"))
+            .collect::<String>()
+            .into_bytes()),
         ["freeze-pid1"] => freeze_pid1(),
         ["lay-over", path, text] => lay_over(path, text),
         ["write-end", path, text] => write_end(path, text),
@@ -110,21 +115,29 @@ fn find_bytes(path: &str, needle: &[u8]) -> io::Result<Vec<u8>> {
 /// Signals every process of that name and returns how many there were.
 fn kill_by_name(signal: &str, name: &str) -> io::Result<Vec<u8>> {
     let signal = Signal::from_str(signal)?;
-    let mut hit = 0;
+    let pids = pids(name)?;
+    if pids.is_empty() {
+        return Err(io::Error::other(format!("no process is called {name}")));
+    }
+    for pid in &pids {
+        kill(Pid::from_raw(*pid), signal)?;
+    }
+    Ok(pids.len().to_string().into_bytes())
+}
+
+/// The processes of that name (`comm`, proc_pid_comm(5)).
+fn pids(name: &str) -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(PROC)?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
             continue;
         };
         let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         if comm.trim_end() == name {
-            kill(Pid::from_raw(pid), signal)?;
-            hit += 1;
+            found.push(pid);
         }
     }
-    if hit == 0 {
-        return Err(io::Error::other(format!("no process is called {name}")));
-    }
-    Ok(hit.to_string().into_bytes())
+    Ok(found)
 }
 
 /// Stops PID 1 as nothing else can: signals don't, the cgroup freezer does.

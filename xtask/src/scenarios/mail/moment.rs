@@ -74,14 +74,25 @@ pub(super) fn keep(arguments: &InsideArguments) -> Result<()> {
     let answer = client::claim(&page(), PASSPHRASE, None)?;
     ensure!(answer.ok, "claiming the box: {answer:?}");
     wait_for_mail(&mut machine)?;
-    agent.ask(&["lay-over", ROOT_KEY, &anchor])?;
-    agent.ask(&["kill", "SIGKILL", "unbound"])?;
+    believes(&mut machine, &mut agent, &anchor)?;
     for person in [ANNA, BEN] {
         people::add(&page(), PASSPHRASE, person)?;
     }
     wait_for_mail(&mut machine)?;
     fs::write(world.folder.join("imap.pem"), certificate()?)?;
     machine.save()?;
+    Ok(())
+}
+
+/// Makes the box's resolver one that was started with this key of the root.
+fn believes(machine: &mut Machine, agent: &mut Agent, anchor: &str) -> Result<()> {
+    agent.ask(&["lay-over", ROOT_KEY, anchor])?;
+    let before = agent.ask_text(&["pids", "unbound"])?;
+    agent.ask(&["kill", "SIGKILL", "unbound"])?;
+    machine.wait_until("a resolver started anew", MAIL_LIMIT, |_| {
+        let now = agent.ask_text(&["pids", "unbound"]).unwrap_or_default();
+        Ok((!now.is_empty() && now != before).then_some(()))
+    })?;
     Ok(())
 }
 

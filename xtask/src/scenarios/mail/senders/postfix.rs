@@ -9,8 +9,9 @@
 use super::{BOX, Host, QueueRun};
 use crate::scenarios::mail::internet::POSTFIX as HOST;
 use crate::scenarios::mail::peers::{self, Daemon, Tree, WORLD};
-use crate::tool::tool;
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ impl Postfix {
     pub(in crate::scenarios::mail) fn run_queue(&self) -> Result<()> {
         fs::write(self.folder.join("conf/main.cf"), main_cf(HOST))?;
         let pid = fs::read_to_string(self.folder.join("queue/pid/master.pid"))?;
-        tool("kill", "procps").args(["-HUP", pid.trim()]).run()?;
+        kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGHUP)?;
         // The queue manager takes the new settings when it is started anew.
         sleep(Duration::from_secs(1));
         self.tree.tool("postqueue").arg("-f").run()?;
