@@ -102,7 +102,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         ],
         &[
             "500 5.5.2 Command not known",
-            "501 5.1.7 Not a reverse-path",
+            "501 5.5.2 Syntax error",
             "555 5.5.4 A parameter is not offered",
             "503 5.5.1 MAIL first",
             "502 5.5.1 Command not offered",
