@@ -128,9 +128,23 @@ async fn run(
     };
     Some(Findings {
         reverse_name,
-        header: String::from_utf8_lossy(&header).into_owned(),
+        header: in_the_words_of_rfc_8601(&String::from_utf8_lossy(&header), dkim.is_empty()),
         rejected_by: rejected.then(|| dmarc.domain().to_owned()),
     })
+}
+
+/// What RFC 8601 section 2.7.1 calls the results for which mail-auth has other
+/// words, or none: a body that was changed is `fail`, no signature is `none`.
+fn in_the_words_of_rfc_8601(header: &str, unsigned: bool) -> String {
+    let mut header = header.replace(
+        "dkim=neutral (body hash did not verify)",
+        "dkim=fail (body hash did not verify)",
+    );
+    if unsigned {
+        let end = header.trim_end().len();
+        header.insert_str(end, ";\r\n\tdkim=none");
+    }
+    header
 }
 
 /// mail-auth's parameters with all caches over `dns`.

@@ -547,9 +547,13 @@ fn spf_dkim_and_dmarc_are_judged_and_dns_trouble_loses_nothing() {
     let refusal = "550 5.7.1 Refused by the DMARC policy of sender.example";
     assert_eq!(results(Some(zone()), &broken).unwrap_err(), refusal);
     assert_eq!(results(Some(zone()), PLAIN).unwrap_err(), refusal);
+    let mut lenient = zone();
+    lenient.retain(|(name, ..)| !name.starts_with("_dmarc."));
+    let changed = results(Some(lenient), &broken).unwrap();
+    assert!(changed.contains("dkim=fail (body hash"), "{changed}");
     let nothing = results(Some(Vec::new()), PLAIN).unwrap();
     assert!(
-        nothing.contains("spf=none") && !nothing.contains("dkim="),
+        nothing.contains("spf=none") && nothing.ends_with(";\r\n\tdkim=none\r\n"),
         "{nothing}"
     );
     let trouble = results(None, &signed).unwrap();
