@@ -116,7 +116,7 @@ mod tests {
             .run()
             .unwrap();
         let list = tool("unsquashfs", "squashfs-tools")
-            .args(["-lls", "-numeric"])
+            .arg("-lln")
             .arg(&image)
             .output()
             .unwrap();
