@@ -73,7 +73,10 @@ pub(super) fn keep(arguments: &InsideArguments) -> Result<()> {
     })?;
     let answer = client::claim(&page(), PASSPHRASE, None)?;
     ensure!(answer.ok, "claiming the box: {answer:?}");
-    wait_for_mail(&mut machine)?;
+    if let Err(error) = wait_for_mail(&mut machine) {
+        let journal = agent.ask_text(&["read", "/run/projectx/journal"]);
+        return Err(error.context(journal.unwrap_or_default()));
+    }
     believes(&mut machine, &mut agent, &anchor)?;
     for person in [ANNA, BEN] {
         people::add(&page(), PASSPHRASE, person)?;
