@@ -101,6 +101,26 @@ pub struct Recording {
     pub writes: PathBuf,
 }
 
+/// A guest that is no box, in the machine that the box has as [`Board::Virt`]:
+/// QEMU itself loads its kernel.
+#[derive(Debug)]
+pub struct Guest {
+    /// The kernel, plain or packed with gzip.
+    pub kernel: PathBuf,
+    /// Its initramfs.
+    pub initramfs: PathBuf,
+    /// Its command line.
+    pub command_line: String,
+    /// Raw images: the first is `/dev/vda`. The guest may write to them.
+    pub disks: Vec<PathBuf>,
+    /// Main memory in MB.
+    pub memory: u32,
+    /// Where the serial console goes; appended to.
+    pub serial: PathBuf,
+    /// Where its network cable goes.
+    pub network: Network,
+}
+
 /// The ports on 127.0.0.1 that lead to the box, with [`Network::Ports`].
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
@@ -216,9 +236,30 @@ pub fn virt_u_boot(cache: &Path) -> Result<PathBuf, QemuError> {
 impl Machine {
     /// Switches the box on.
     pub fn start(setup: &Setup) -> Result<Self, QemuError> {
+        let mut machine = Self::start_with(&setup.serial, |ports, directory| {
+            arguments(setup, ports, directory)
+        })?;
+        if setup.board == Board::Rpi3 {
+            let (serial, start) = (machine.serial.clone(), machine.serial_start);
+            machine._cable = Some(Cable::hold(machine.qmp_socket(), serial, start));
+        }
+        Ok(machine)
+    }
+
+    /// Switches a guest on that is no box.
+    pub fn start_guest(guest: &Guest) -> Result<Self, QemuError> {
+        Self::start_with(&guest.serial, |ports, directory| {
+            Ok(guest_arguments(guest, ports, directory))
+        })
+    }
+
+    fn start_with(
+        serial: &Path,
+        arguments: impl Fn(Ports, &Path) -> Result<Vec<String>, QemuError>,
+    ) -> Result<Self, QemuError> {
         let mut tries_left = 5;
         loop {
-            match Self::start_once(setup) {
+            match Self::start_once(serial, &arguments) {
                 Err(QemuError::Ended { said, .. })
                     if tries_left > 0 && said.contains("host forwarding rule") =>
                 {
@@ -229,7 +270,10 @@ impl Machine {
         }
     }
 
-    fn start_once(setup: &Setup) -> Result<Self, QemuError> {
+    fn start_once(
+        serial: &Path,
+        arguments: &impl Fn(Ports, &Path) -> Result<Vec<String>, QemuError>,
+    ) -> Result<Self, QemuError> {
         // First, so that a Ctrl-C from now on ends QEMU as well.
         if interrupted() {
             return Err(QemuError::Interrupted);
@@ -238,12 +282,12 @@ impl Machine {
         let ports = free_ports().map_err(io_error("looking for free ports on 127.0.0.1"))?;
         let errors = fs::File::create(directory.path().join("stderr"))
             .map_err(io_error("making a file for QEMU's messages"))?;
-        if let Some(folder) = setup.serial.parent() {
+        if let Some(folder) = serial.parent() {
             fs::create_dir_all(folder).map_err(io_error("making the serial log's folder"))?;
         }
-        let serial_start = fs::metadata(&setup.serial).map_or(0, |m| m.len() as usize);
+        let serial_start = fs::metadata(serial).map_or(0, |m| m.len() as usize);
         let child = Command::new("qemu-system-aarch64")
-            .args(arguments(setup, ports, directory.path())?)
+            .args(arguments(ports, directory.path())?)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
@@ -253,11 +297,10 @@ impl Machine {
             .map_err(io_error(
                 "starting qemu-system-aarch64 (package qemu-system-arm)",
             ))?;
-        let serial = setup.serial.clone();
         let mut machine = Self {
             child,
             ports,
-            serial,
+            serial: serial.to_owned(),
             serial_start,
             directory,
             _cable: None,
@@ -266,10 +309,6 @@ impl Machine {
         machine.wait_until("QEMU's start", Duration::from_secs(20), |machine| {
             Ok(machine.qmp("query-status").is_ok().then_some(()))
         })?;
-        if setup.board == Board::Rpi3 {
-            let serial = machine.serial.clone();
-            machine._cable = Some(Cable::hold(machine.qmp_socket(), serial, serial_start));
-        }
         Ok(machine)
     }
 
@@ -426,11 +465,10 @@ impl Drop for Machine {
     }
 }
 
-/// QEMU's arguments. Files that it needs and that live on the card are copied
-/// to `directory`.
-fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String>, QemuError> {
+/// What every machine has: a control socket, a console, a network cable.
+fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Vec<String> {
     let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-    let network = match setup.network {
+    let network = match network {
         Network::Ports => format!(
             "user,id=net,restrict=on,{},{},{}",
             forward(ports.console, 80),
@@ -439,8 +477,7 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
         ),
         Network::Tap(name) => format!("tap,id=net,ifname={name},script=no,downscript=no"),
     };
-    let text = |path: &Path| path.display().to_string();
-    let mut words: Vec<String> = vec![
+    vec![
         "-display".into(),
         "none".into(),
         "-monitor".into(),
@@ -448,21 +485,73 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
         "-qmp".into(),
         format!("unix:{},server=on,wait=off", text(&directory.join("qmp"))),
         "-chardev".into(),
-        format!("file,id=console,path={},append=on", text(&setup.serial)),
+        format!("file,id=console,path={},append=on", text(serial)),
         "-netdev".into(),
         network,
-    ];
+    ]
+}
+
+/// The machine `virt`: all but what it starts from and its disks.
+fn virt(memory: u32, directory: &Path) -> Vec<String> {
+    let memory = memory.to_string();
+    let port2 = format!(
+        "socket,id=port2,path={},server=on,wait=off",
+        text(&directory.join("port2"))
+    );
+    [
+        ["-M", "virt"],
+        ["-cpu", "cortex-a53"],
+        ["-smp", "1"],
+        ["-m", &memory],
+        ["-device", "virtio-rng-pci"],
+        // No boot from the network, so no boot program for it either.
+        ["-device", "virtio-net-pci,netdev=net,romfile="],
+        ["-device", "i6300esb"],
+        ["-action", "watchdog=reset"],
+        ["-serial", "chardev:console"],
+        ["-chardev", &port2],
+        ["-device", "pci-serial,chardev=port2"],
+    ]
+    .concat()
+    .iter()
+    .map(|word| (*word).to_owned())
+    .collect()
+}
+
+/// QEMU's arguments for a guest that is no box.
+fn guest_arguments(guest: &Guest, ports: Ports, directory: &Path) -> Vec<String> {
+    let mut words = common(&guest.serial, guest.network, ports, directory);
+    words.extend(virt(guest.memory, directory));
+    let mut more = |list: &[&str]| words.extend(list.iter().map(|word| (*word).to_owned()));
+    more(&["-kernel", &text(&guest.kernel)]);
+    more(&["-initrd", &text(&guest.initramfs)]);
+    more(&["-append", &guest.command_line]);
+    // A kernel that panics ends the guest instead of starting it for ever.
+    more(&["-no-reboot"]);
+    for (number, disk) in guest.disks.iter().enumerate() {
+        let drive = format!("if=none,id=disk{number},format=raw,file={}", text(disk));
+        more(&["-drive", &drive]);
+        more(&["-device", &format!("virtio-blk-pci,drive=disk{number}")]);
+    }
+    words
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// QEMU's arguments for a box. Files that it needs and that live on the card
+/// are copied to `directory`.
+fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String>, QemuError> {
+    let mut words = common(&setup.serial, setup.network, ports, directory);
+    if setup.board == Board::Virt {
+        words.extend(virt(setup.memory, directory));
+    }
     let card = text(&setup.card);
     let mut more = |list: &[&str]| words.extend(list.iter().map(|word| (*word).to_owned()));
     match setup.board {
         Board::Virt => {
-            more(&["-M", "virt", "-cpu", "cortex-a53", "-smp", "1"]);
-            more(&[
-                "-m",
-                &setup.memory.to_string(),
-                "-bios",
-                &text(&setup.virt_u_boot),
-            ]);
+            more(&["-bios", &text(&setup.virt_u_boot)]);
             let format = match setup.start {
                 Start::PowerOn => "raw",
                 Start::PowerOnToSave | Start::Saved => "qcow2",
@@ -490,25 +579,10 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
             if setup.start == Start::Saved {
                 more(&["-loadvm", snapshot::NAME]);
             }
-            more(&[
-                "-device",
-                "virtio-blk-pci,drive=card",
-                "-device",
-                "virtio-rng-pci",
-            ]);
-            // No boot from the network, so no boot program for it either.
-            more(&["-device", "virtio-net-pci,netdev=net,romfile="]);
-            more(&["-device", "i6300esb", "-action", "watchdog=reset"]);
+            more(&["-device", "virtio-blk-pci,drive=card"]);
             // Debian's kernel has the driver of this machine's clock built in;
             // a Pi has no clock that runs without power.
             more(&["-rtc", "base=1970-01-01"]);
-            more(&["-serial", "chardev:console"]);
-            let port2 = text(&directory.join("port2"));
-            more(&[
-                "-chardev",
-                &format!("socket,id=port2,path={port2},server=on,wait=off"),
-            ]);
-            more(&["-device", "pci-serial,chardev=port2"]);
         }
         Board::Rpi3 => {
             for name in ["u-boot.bin", "bcm2837-rpi-3-b.dtb"] {
@@ -634,6 +708,31 @@ mod tests {
         assert!(words.contains("user,id=net,restrict=on,"), "{words}");
         assert_eq!(words.matches("hostfwd=").count(), 3);
         assert_eq!(words.matches("hostfwd=tcp:127.0.0.1:").count(), 3);
+    }
+
+    #[test]
+    fn a_guest_that_is_no_box_has_the_same_machine_and_network() {
+        let guest = Guest {
+            kernel: "Image.gz".into(),
+            initramfs: "initrd".into(),
+            command_line: "quiet".into(),
+            disks: vec!["a.img".into(), "b.img".into()],
+            memory: 1024,
+            serial: "serial.log".into(),
+            network: Network::Ports,
+        };
+        let ports = Ports {
+            console: 1,
+            smtp: 2,
+            imaps: 3,
+        };
+        // Of both, the control sockets lie in a folder of their own.
+        let directory = Path::new("/folder");
+        let words = guest_arguments(&guest, ports, directory).join(" ");
+        let machine = virt(1024, directory).join(" ");
+        assert!(words.contains(&machine), "{words}");
+        assert!(words.contains("restrict=on"), "{words}");
+        assert!(words.contains("-append quiet -no-reboot -drive if=none,id=disk0,"));
     }
 
     #[test]
