@@ -16,6 +16,7 @@ mod img;
 mod initramfs;
 mod kernel;
 mod programs;
+pub mod rival;
 mod root;
 mod rootfs;
 mod setup;

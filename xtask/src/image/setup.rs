@@ -33,7 +33,7 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 13] = [
+pub const BOOTING: [(&str, &str); 14] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -52,6 +52,10 @@ pub const BOOTING: [(&str, &str); 13] = [
         "mkfs.vfat makes the card's file system, fsck.vfat judges it",
     ),
     ("mtools", "mcopy puts files into it without mounting"),
+    (
+        "xz-utils",
+        "unpacks kernel modules for the guest that is measured beside the box",
+    ),
     ("cpio", "reads back an archive that a test writes"),
 ];
 

@@ -26,7 +26,7 @@ pub fn make(tree: &Tree, image: &Path, verity: &Path) -> Result<()> {
 }
 
 /// Packs a tree.
-fn pack(tree: &Tree, image: &Path) -> Result<()> {
+pub fn pack(tree: &Tree, image: &Path) -> Result<()> {
     // No level for zstd: the default here is 15, and with tar as the input
     // squashfs-tools 4.5.1 refuses every option of a compressor.
     let mut child = Command::new("mksquashfs")
