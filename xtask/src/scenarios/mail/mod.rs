@@ -18,6 +18,7 @@ mod dialogue;
 mod internet;
 mod lands;
 mod letter;
+mod measured;
 mod moment;
 mod peers;
 mod people;
@@ -29,6 +30,7 @@ mod unseen;
 mod world;
 mod zone;
 
+pub use measured::measure;
 pub(super) use moment::Moment;
 
 use super::Lab;
@@ -73,6 +75,8 @@ enum Part {
     Backlogs,
     PowerCut,
     Unseen,
+    /// What `cargo xtask bench mail` does.
+    Measured,
     /// The world alone, without a box.
     World,
 }
@@ -129,6 +133,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::Backlogs => backlogs::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
+        Part::Measured => measured::run(arguments),
         Part::World => world::is_believed(arguments),
     }
 }

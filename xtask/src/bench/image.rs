@@ -1,34 +1,20 @@
-//! `cargo xtask bench`: measures what the project promises, and prints it with
-//! date, host and commit.
-//!
-//! `image` builds four times. *Cold*: nothing compiled, nothing downloaded
+//! `cargo xtask bench image` builds four times. *Cold*: nothing compiled, nothing downloaded
 //! (cargo's registry aside, and this builder itself). *Warm*: crates compiled
 //! and packages downloaded, everything made of them made anew. *Overlay*: one
 //! file of the overlay changed. The last build, not measured, takes that file
 //! out again.
 
+use super::with_place;
+use crate::guest;
 use crate::workspace;
-use crate::{guest, tool::tool};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What can be measured.
-#[derive(Debug, clap::Subcommand)]
-pub enum Bench {
-    /// Building the image: cold, warm, and with one overlay file changed
-    Image {
-        /// Print one JSON line
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Measures, and prints what was measured.
-pub fn run(which: &Bench) -> Result<()> {
-    let Bench::Image { json } = which;
+/// Builds, and prints what was measured.
+pub fn run(json: bool) -> Result<()> {
     remove(&workspace::target().join("guest"))?;
     remove(&workspace::target().join("image"))?;
     let cold = build("cold")?;
@@ -39,17 +25,13 @@ pub fn run(which: &Bench) -> Result<()> {
         build("one overlay file changed")?
     };
     guest::build_zip()?;
-    if *json {
-        let line = json!({
+    if json {
+        let line = with_place(json!({
             "bench": "image",
             "cold_seconds": cold,
             "warm_seconds": warm,
             "overlay_seconds": overlay,
-            "date": said_by("date", &["-u", "+%Y-%m-%dT%H:%MZ"]),
-            "host": said_by("uname", &["-srm"]),
-            "cores": std::thread::available_parallelism().map_or(0, usize::from),
-            "commit": said_by("git", &["describe", "--always", "--dirty"]),
-        });
+        }));
         println!("{line}");
     } else {
         println!("cold {cold} s, warm {warm} s, one overlay file changed {overlay} s");
@@ -113,14 +95,6 @@ impl Drop for ChangedOverlay {
             eprintln!("{}: please remove this file: {error}", self.0.display());
         }
     }
-}
-
-/// What a small program prints, or nothing.
-fn said_by(program: &str, arguments: &[&str]) -> String {
-    let said = tool(program, "coreutils or git").args(arguments).output();
-    String::from_utf8_lossy(&said.unwrap_or_default())
-        .trim()
-        .to_owned()
 }
 
 #[cfg(test)]
