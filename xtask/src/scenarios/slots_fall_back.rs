@@ -36,7 +36,14 @@ fn an_empty_slot_is_given_up(lab: &Lab, folder: &Path) -> Result<()> {
 fn a_working_slot_is_kept(lab: &Lab, folder: &Path) -> Result<()> {
     let mut archive = zip::ZipArchive::new(File::open(&lab.zip)?)?;
     let mut contents = Vec::new();
-    for name in ["Image.gz", "initrd", "system.img"] {
+    for name in [
+        "Image.gz",
+        "initrd",
+        "system.img",
+        "email.img",
+        "email.verity",
+        "email.sig",
+    ] {
         let mut bytes = Vec::new();
         archive
             .by_name(&format!("a/{name}"))?
