@@ -3,10 +3,10 @@
 use crate::address::Address;
 use crate::password::{self, PasswordError};
 use control::Secret;
-use nix::unistd::{Gid, Uid, chown};
+use nix::unistd::{Gid, Uid};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The list's name in its folder.
@@ -203,11 +203,23 @@ impl People {
     fn make_home(&self, uid: u32) -> Result<(), PeopleError> {
         let path = self.homes.folder.join(uid.to_string());
         let id = self.homes.first_id + uid;
+        // The folder above is the mail server's, which may put something else
+        // there meanwhile: the owner is changed of what was opened, and of a
+        // folder that is still root's.
+        let open = || {
+            let mut options = OpenOptions::new();
+            let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
+            options.read(true).custom_flags(flags).open(&path)
+        };
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .and_then(|()| {
-                chown(&path, Some(Uid::from_raw(id)), Some(Gid::from_raw(id)))?;
+                let home = open()?;
+                if home.metadata()?.uid() != nix::unistd::geteuid().as_raw() {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                nix::unistd::fchown(&home, Some(Uid::from_raw(id)), Some(Gid::from_raw(id)))?;
                 File::open(&self.homes.folder)?.sync_all()
             })
             .map_err(|source| PeopleError::Io { path, source })

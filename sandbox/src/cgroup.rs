@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The cgroup of a sandbox and its limits. Swap is always 0, and running out
-/// of memory kills the whole group.
+/// The cgroup of a sandbox and its limits. Swap is always 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     /// Where cgroup v2 is mounted, say `/sys/fs/cgroup`.
     pub hierarchy: PathBuf,
-    /// The cgroup below it, say `services/console`. It must not exist yet; a
+    /// The cgroup below it, say `services/console`. An empty one that a killed
+    /// supervisor left is made anew; one that holds a process is an error. A
     /// level above it must hold no process (the "no internal processes" rule).
     pub path: PathBuf,
     /// `memory.max`, in bytes.
     pub memory_max: u64,
+    /// `memory.oom.group`: whether running out of memory kills all of it, or only
+    /// the process that is the largest.
+    pub oom_group: bool,
     /// `pids.max`: tasks, threads included.
     pub pids_max: u32,
     /// `cpu.max`, if limited.
@@ -66,6 +69,13 @@ impl Group {
             dir.push(part);
             match fs::create_dir(&dir) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && parts.peek().is_some() => {}
+                // Removing fails where a process still is (EBUSY).
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::remove_dir(&dir)
+                    .and_then(|()| fs::create_dir(&dir))
+                    .map_err(|source| CgroupError {
+                        path: dir.clone(),
+                        source,
+                    })?,
                 result => result.map_err(|source| CgroupError {
                     path: dir.clone(),
                     source,
@@ -79,7 +89,7 @@ impl Group {
         let set = |file: &str, value: &str| write(&group.dir.join(file), value);
         set("memory.max", &spec.memory_max.to_string())?;
         set("memory.swap.max", "0")?;
-        set("memory.oom.group", "1")?;
+        set("memory.oom.group", if spec.oom_group { "1" } else { "0" })?;
         set("pids.max", &spec.pids_max.to_string())?;
         if let Some(cpu) = spec.cpu_max {
             set("cpu.max", &format!("{} {}", cpu.quota_us, cpu.period_us))?;

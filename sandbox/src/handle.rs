@@ -23,6 +23,21 @@ pub struct Child {
     exit: Option<Exit>,
 }
 
+/// Dials into the network of a sandbox, which may have ended.
+#[derive(Debug)]
+pub struct Dialer {
+    name: String,
+    pidfd: OwnedFd,
+}
+
+impl Dialer {
+    /// As [`Child::connect_tcp`].
+    pub fn connect_tcp(&self, port: u16) -> io::Result<TcpStream> {
+        network::connect_tcp(self.pidfd.as_fd(), port)
+            .map_err(|error| net_error(&self.name, "connect to", port, &error))
+    }
+}
+
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -30,6 +45,11 @@ pub enum Exit {
     Code(i32),
     /// Killed by this signal; 31 (SIGSYS) is a call that the policy lacks.
     Signal(i32),
+}
+
+fn net_error(name: &str, what: &str, port: u16, error: &io::Error) -> io::Error {
+    let text = format!("sandbox {name}: {what} 127.0.0.1:{port} inside: {error}");
+    io::Error::new(error.kind(), text)
 }
 
 /// Kills the process of a pidfd (SIGKILL), of this program's or another's
@@ -76,20 +96,23 @@ impl Child {
     /// Connects to 127.0.0.1 inside the sandbox's network namespace. The
     /// stream is close-on-exec and can be passed to another sandbox.
     pub fn connect_tcp(&self, port: u16) -> io::Result<TcpStream> {
-        let failed = |e| self.net_error("connect to", port, e);
+        let failed = |e| net_error(&self.name, "connect to", port, &e);
         network::connect_tcp(self.pidfd.as_fd(), port).map_err(failed)
+    }
+
+    /// What dials into this sandbox without holding the child itself.
+    pub fn dialer(&self) -> io::Result<Dialer> {
+        Ok(Dialer {
+            name: self.name.clone(),
+            pidfd: self.pidfd.try_clone()?,
+        })
     }
 
     /// Listens on 127.0.0.1 inside the sandbox's network namespace, where
     /// Landlock does not bind the caller. The listener is close-on-exec.
     pub fn bind_tcp(&self, port: u16) -> io::Result<TcpListener> {
-        let failed = |e| self.net_error("bind", port, e);
+        let failed = |e| net_error(&self.name, "bind", port, &e);
         network::bind_tcp(self.pidfd.as_fd(), port).map_err(failed)
-    }
-
-    fn net_error(&self, what: &str, port: u16, e: io::Error) -> io::Error {
-        let text = format!("sandbox {}: {what} 127.0.0.1:{port} inside: {e}", self.name);
-        io::Error::new(e.kind(), text)
     }
 
     /// Waits until the program has ended and reaps it.

@@ -59,7 +59,7 @@ mod volumes;
 
 pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
-pub use handle::{Child, Exit, kill_process};
+pub use handle::{Child, Dialer, Exit, kill_process};
 pub use ids::User;
 pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{CONSOLE, Policy, PolicyError};

@@ -3,7 +3,8 @@
 use crate::descriptors::{descriptors, environment};
 use crate::ids::RANGE;
 use manifest::{
-    App, Argument, CapabilityKind, ChannelKind, Ids, Loopback, Mode, Protocol, Server, Service,
+    App, Argument, CapabilityKind, ChannelKind, Ids, Lifetime, Loopback, Mode, Protocol, Server,
+    Service,
 };
 use sandbox::{
     Access, Capability, Cgroup, Connect, CpuLimit, Device, Network, PathRule, PolicyError, Proc,
@@ -27,7 +28,7 @@ pub struct Place {
     pub volumes: PathBuf,
     /// What `{hostname}` in a manifest stands for.
     pub hostname: String,
-    /// The host's id for id 0 of this service: 100000 or more, with 65536 ids
+    /// The host's id for id 0 of this service: 1,000,000 or more, with 65536 ids
     /// that no other service has.
     pub first_id: u32,
     /// Where cgroup v2 is mounted; `None` where the host has none.
@@ -92,6 +93,9 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
             hierarchy: hierarchy.clone(),
             path: Path::new("services").join(app.name.as_str()).join(&name),
             memory_max: service.limits.memory.bytes(),
+            // One message that is too much for its child must not take the
+            // zygote and all other children along.
+            oom_group: !matches!(service.lifetime, Lifetime::PerMessage { .. }),
             pids_max: service.limits.tasks,
             cpu_max: service.limits.cpu.map(|share| CpuLimit {
                 quota_us: share.of_one_processor() * (PERIOD_US / 100),

@@ -41,21 +41,25 @@ pub struct Channels {
 pub struct Limits {
     /// Silence of the client (RFC 5321 section 4.5.3.2.7).
     pub idle: Duration,
-    /// The whole session.
+    /// The whole session, until the message is there.
     pub session: Duration,
     /// An answer of the signer or about a recipient.
     pub answer: Duration,
-    /// A verdict, and the delivery.
-    pub message: Duration,
+    /// A verdict.
+    pub verdict: Duration,
+    /// The delivery: longer than the gate waits for Dovecot, or a message that
+    /// was stored would be refused and come again (RFC 5321 section 4.5.3.2.6).
+    pub delivery: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(5 * 60),
-            session: Duration::from_secs(30 * 60),
+            session: Duration::from_secs(10 * 60),
             answer: Duration::from_secs(30),
-            message: Duration::from_secs(120),
+            verdict: Duration::from_secs(90),
+            delivery: Duration::from_secs(6 * 60),
         }
     }
 }
@@ -83,8 +87,8 @@ fn talk(
     for (stream, limit) in [
         (&channels.tls_sign, limits.answer),
         (&channels.recipient_check, limits.answer),
-        (&channels.spam_check, limits.message),
-        (&channels.deliver, limits.message),
+        (&channels.spam_check, limits.verdict),
+        (&channels.deliver, limits.delivery),
     ] {
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;

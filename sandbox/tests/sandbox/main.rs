@@ -556,6 +556,7 @@ fn a_cgroup_that_cannot_be_made_is_an_error_and_not_left_out() {
         hierarchy: folder.0.clone(),
         path: "services/probe".into(),
         memory_max: 64 << 20,
+        oom_group: true,
         pids_max: 8,
         cpu_max: None,
     });

@@ -7,7 +7,7 @@ use crate::descriptors::{FIRST, descriptors};
 use manifest::{ChannelKind, Server, Service};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sandbox::Child;
+use sandbox::{Child, Dialer};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a daemon may take to end when it is asked to.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A daemon and what is known of it.
 #[derive(Debug)]
@@ -181,15 +181,20 @@ impl Daemon {
         self.serves.iter().all(|port| self.dial(*port).is_ok())
     }
 
-    /// Connects to a port inside.
+    fn dial(&self, port: u16) -> Result<TcpStream, RuntimeError> {
+        self.dialer()?
+            .connect_tcp(port)
+            .map_err(RuntimeError::io(self.name.clone()))
+    }
+
+    /// What connects to its ports inside. Dialling may take seconds, in which
+    /// nobody should hold the daemon.
     ///
     /// # Errors
-    /// When it does not run, or does not listen there.
-    pub(super) fn dial(&self, port: u16) -> Result<TcpStream, RuntimeError> {
+    /// When it does not run.
+    pub(super) fn dialer(&self) -> Result<Dialer, RuntimeError> {
         match &self.child {
-            Some(child) => child
-                .connect_tcp(port)
-                .map_err(RuntimeError::io(self.name.clone())),
+            Some(child) => child.dialer().map_err(RuntimeError::io(self.name.clone())),
             None => Err(RuntimeError::Down(self.name.clone())),
         }
     }
@@ -199,20 +204,31 @@ impl Daemon {
         self.child.as_ref().map(Child::pid)
     }
 
-    /// Ends it for good.
-    pub(super) fn stop(&mut self, shared: &Shared) {
-        self.listeners.clear();
-        self.end(shared);
+    /// Asks it to end (SIGTERM).
+    pub(super) fn ask_to_end(&mut self) {
+        if let Some(child) = &mut self.child
+            && matches!(child.try_wait(), Ok(None))
+        {
+            // It has not been reaped, so the pid is still its own.
+            kill(child.pid(), Signal::SIGTERM).ok();
+        }
     }
 
-    /// Asks it to end, and makes it; closes what was open inside.
+    /// Ends it for good, at the latest at `end`; it has been asked.
+    pub(super) fn stop(&mut self, shared: &Shared, end: Instant) {
+        self.listeners.clear();
+        self.end_until(shared, end);
+    }
+
+    /// Asks it to end, and makes it.
     fn end(&mut self, shared: &Shared) {
+        self.ask_to_end();
+        self.end_until(shared, Instant::now() + FAREWELL);
+    }
+
+    /// Waits until it has ended, then kills it; closes what was open inside.
+    fn end_until(&mut self, shared: &Shared, end: Instant) {
         if let Some(mut child) = self.child.take() {
-            // It has not been reaped, so the pid is still its own.
-            if matches!(child.try_wait(), Ok(None)) {
-                kill(child.pid(), Signal::SIGTERM).ok();
-            }
-            let end = Instant::now() + FAREWELL;
             while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -230,7 +246,9 @@ impl Shared {
                 let name = provider.name.as_str();
                 let daemon = self.daemons.get(name);
                 let daemon = daemon.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
-                Ok(super::lock(daemon).dial(port)?.into())
+                let dialer = super::lock(daemon).dialer()?;
+                let stream = dialer.connect_tcp(port).map_err(RuntimeError::io(name))?;
+                Ok(stream.into())
             }
             ChannelKind::Connected(Server::Listening) => {
                 let (path, _) = &self.listening[channel];

@@ -1,6 +1,7 @@
 //! A port for strangers: open while the app is ready, one thread that accepts,
 //! one thread a connection.
 
+use super::backoff::Backoff;
 use super::slots::Slots;
 use super::{Shared, visit};
 use manifest::{Listen, Service};
@@ -8,12 +9,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The most connections that are served or wait; more stay in the kernel's queue.
-const MOST: usize = 128;
 /// How often an open door looks whether it is to close.
 const LOOK: u16 = 200;
 /// How long a connection waits for its turn: less than the five minutes that a
@@ -27,14 +26,14 @@ pub(super) struct Door {
     port: u16,
     to: String,
     open: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    backoff: Backoff,
     house: Arc<House>,
 }
 
 /// What the connections of one door share.
 #[derive(Debug, Default)]
 struct House {
-    slots: Slots,
-    present: AtomicUsize,
+    slots: Arc<Slots>,
     count: AtomicU64,
 }
 
@@ -46,6 +45,7 @@ impl Door {
             port: listen.port,
             to: listen.to.to_string(),
             open: None,
+            backoff: Backoff::default(),
             house: Arc::default(),
         }
     }
@@ -53,7 +53,7 @@ impl Door {
     /// Opens or closes it. A port that another program has is tried again.
     pub(super) fn keep(&mut self, shared: &Arc<Shared>, open: bool) {
         match (&self.open, open) {
-            (None, true) => self.open(shared),
+            (None, true) if self.backoff.is_over() => self.open(shared),
             (Some(_), false) => self.close(shared),
             _ => {}
         }
@@ -61,7 +61,7 @@ impl Door {
 
     /// Waits until its connections are over, at most until `end`.
     pub(super) fn wait_empty(&self, end: Instant) {
-        while self.house.present.load(Ordering::Relaxed) > 0 && Instant::now() < end {
+        while !self.house.slots.is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -75,7 +75,8 @@ impl Door {
         let listener = match listener {
             Ok(listener) => listener,
             Err(error) => {
-                let words = format!("{}: port {port}: {error}", self.service);
+                let pause = self.backoff.ended(Duration::ZERO);
+                let words = format!("{}: port {port}: {error}; again in {pause:?}", self.service);
                 return shared.journal.event(&words);
             }
         };
@@ -115,29 +116,42 @@ fn accept(
     while !closing.load(Ordering::Relaxed) {
         let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(LOOK)).ok();
-        if house.present.load(Ordering::Relaxed) >= MOST {
-            std::thread::sleep(Duration::from_millis(LOOK.into()));
-            continue;
-        }
-        let Ok((connection, from)) = listener.accept() else {
+        let (connection, from) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(_) => {
+                // No descriptor is left, say; the connection stays in the queue.
+                std::thread::sleep(Duration::from_millis(LOOK.into()));
+                continue;
+            }
+        };
+        let Some(guest) = house.slots.admit(from.ip()) else {
             continue;
         };
-        house.present.fetch_add(1, Ordering::Relaxed);
         let number = house.count.fetch_add(1, Ordering::Relaxed) + 1;
         let (shared, house) = (Arc::clone(shared), Arc::clone(house));
         let (service, to) = (service.to_owned(), to.to_owned());
         let thread = std::thread::Builder::new()
             .name(format!("visit-{number}"))
             .stack_size(256 << 10);
-        let leaving = Arc::clone(&house);
+        let (journal, service_name) = (Arc::clone(&shared.journal), service.clone());
+        // Without a thread, guest and connection are dropped.
         let spawned = thread.spawn(move || {
+            let _guest = guest;
             serve(&shared, &house, &service, &to, connection, from, number);
-            house.present.fetch_sub(1, Ordering::Relaxed);
         });
-        if spawned.is_err() {
-            leaving.present.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = spawned {
+            journal.event(&format!("{service_name}: no thread: {error}"));
         }
     }
+}
+
+/// Whether the sender has given up while it waited: nothing is made for it then.
+fn has_hung_up(connection: &TcpStream) -> bool {
+    // nix has no name for this one: the other end has closed its half (poll(2)).
+    let gone = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+    let mut fds = [PollFd::new(connection.as_fd(), gone)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// One connection, from its turn to its end. Where it gets none, it is closed:
@@ -154,6 +168,9 @@ fn serve(
     let Some(_slot) = house.slots.enter(from.ip(), TURN) else {
         return;
     };
+    if has_hung_up(&connection) {
+        return;
+    }
     if let Err(error) = visit::serve(shared, service, to, connection, number) {
         shared
             .journal

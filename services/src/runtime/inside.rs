@@ -153,6 +153,8 @@ impl Shared {
         let name = provider.name.as_str();
         let daemon = self.daemons.get(name);
         let daemon = daemon.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
-        lock(daemon).dial(port).map(Some)
+        let dialer = lock(daemon).dialer()?;
+        let dialled = dialer.connect_tcp(port);
+        dialled.map(Some).map_err(RuntimeError::io(name))
     }
 }

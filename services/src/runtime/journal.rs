@@ -5,9 +5,14 @@ use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Bytes of a service's line that are kept; the rest of a longer one is dropped.
 const LINE: u64 = 1024;
+
+/// Lines of one sandbox that are taken in a second.
+const MOST_A_SECOND: u32 = 64;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Takes what is said. Called from many threads.
 pub trait Journal: Debug + Send + Sync {
@@ -39,7 +44,16 @@ pub(super) fn standard_error(
 fn copy(reader: impl Read, mut say: impl FnMut(&str)) {
     let mut reader = BufReader::with_capacity(LINE as usize, reader);
     let mut line = Vec::new();
+    let (mut begun, mut said) = (Instant::now(), 0);
     loop {
+        // A service that floods its log is slowed down by its full pipe.
+        if said == MOST_A_SECOND {
+            std::thread::sleep(SECOND.saturating_sub(begun.elapsed()));
+        }
+        if begun.elapsed() >= SECOND {
+            (begun, said) = (Instant::now(), 0);
+        }
+        said += 1;
         line.clear();
         match (&mut reader).take(LINE).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
@@ -90,6 +104,14 @@ mod tests {
             lines(b"one\ntwo\x1b[2J\r\n\xff\nlast"),
             ["one", "two [2J", "\u{fffd}", "last"]
         );
+    }
+
+    #[test]
+    fn who_floods_the_log_is_slowed_down() {
+        let begun = Instant::now();
+        let text = "x\n".repeat(150);
+        assert_eq!(lines(text.as_bytes()).len(), 150);
+        assert!(begun.elapsed() >= Duration::from_millis(1900));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The thread that keeps one app.
 
 use super::backoff::Backoff;
+use super::daemon::FAREWELL;
 use super::door::Door;
 use super::{Phase, Shared, lock, of_lifetime, once, relay};
 use manifest::{Lifetime, Service};
@@ -59,9 +60,13 @@ pub(super) fn keep(shared: &Arc<Shared>) {
     for door in &doors {
         door.wait_empty(end);
     }
+    for daemon in shared.daemons.values() {
+        lock(daemon).ask_to_end();
+    }
+    let end = Instant::now() + FAREWELL;
     for service in shared.app.services.iter().rev() {
         if let Some(daemon) = shared.daemons.get(service.name.as_str()) {
-            lock(daemon).stop(shared);
+            lock(daemon).stop(shared, end);
         }
         if let Some(zygotes) = shared.zygotes.get(service.name.as_str()) {
             zygotes.stop();

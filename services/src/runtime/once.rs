@@ -16,7 +16,7 @@ pub(super) fn run(shared: &Shared, service: &Service) -> Result<(), RuntimeError
     };
     let errors = journal::standard_error(&shared.journal, service.name.as_str())?;
     let mut child = sandbox::spawn(&shared.spec(service, "")?, vec![(errors, 2)])?;
-    let how = match wait(&mut child, Instant::now() + deadline)? {
+    let how = match wait_or_stop(shared, &mut child, Instant::now() + deadline)? {
         Some(Exit::Code(0)) => return Ok(()),
         Some(exit) => format!("{exit:?}"),
         None => format!("not done in {deadline:?}; killed"),
@@ -50,6 +50,21 @@ pub(super) fn wait(child: &mut Child, end: Instant) -> Result<Option<Exit>, Runt
         match poll(&mut [PollFd::new(child.pidfd(), PollFlags::POLLIN)], left) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(failed(errno)),
+        }
+    }
+}
+
+/// As [`wait`], and no longer than the app runs.
+pub(super) fn wait_or_stop(
+    shared: &Shared,
+    child: &mut Child,
+    end: Instant,
+) -> Result<Option<Exit>, RuntimeError> {
+    loop {
+        let look = end.min(Instant::now() + Duration::from_secs(1));
+        match wait(child, look)? {
+            None if look < end && !shared.is_stopping() => {}
+            other => return Ok(other),
         }
     }
 }

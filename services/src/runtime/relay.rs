@@ -103,6 +103,7 @@ impl Relay {
                 .join(shared.app.name.as_str())
                 .join(&name),
             memory_max: MEMORY,
+            oom_group: true,
             pids_max: 1,
             cpu_max: None,
         });

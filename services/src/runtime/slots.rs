@@ -1,14 +1,15 @@
-//! How many connections are served at once, and in which order the others wait.
+//! How many connections are served at once, and how many others wait.
 //!
-//! A connection that waits costs one descriptor, and its sender waits for a
-//! greeting, which it does for five minutes (RFC 5321 section 4.5.3.2.1). So
-//! nobody is turned away because many come at once; and since one address has
-//! at most half of the places, a sender that keeps its connections idle does
-//! not keep others out.
+//! A connection that waits costs one thread and one descriptor, and its sender
+//! waits for a greeting, which it does for five minutes (RFC 5321 section
+//! 4.5.3.2.1). So nobody is turned away because many come at once. One address
+//! has at most half of the places and a quarter of those who wait, so a sender
+//! that keeps its connections idle does not keep others out. Who waits is let
+//! in in no order.
 
 use super::lock;
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Connections served at once.
@@ -16,11 +17,30 @@ const PLACES: usize = 8;
 /// Of them, from one address (one /64 of IPv6).
 const OF_ONE: usize = 4;
 
+/// The most that are served or wait, and of them from one address: more than a
+/// mail server opens at once to one other (Postfix: 20).
+const PRESENT: usize = 128;
+const PRESENT_OF_ONE: usize = 32;
+
 /// The places of one port.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
+    present: Mutex<Vec<IpAddr>>,
     taken: Mutex<Vec<IpAddr>>,
     freed: Condvar,
+}
+
+/// A connection that is served or waits; dropping it says that it is over.
+#[derive(Debug)]
+pub(super) struct Guest {
+    slots: Arc<Slots>,
+    who: IpAddr,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        leave(&mut lock(&self.slots.present), self.who);
+    }
 }
 
 /// A place; dropping it gives it back.
@@ -31,6 +51,26 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slots {
+    /// Counts a new connection; `None` where there are too many.
+    pub(super) fn admit(self: &Arc<Self>, who: IpAddr) -> Option<Guest> {
+        let who = sender(who);
+        let mut present = lock(&self.present);
+        let own = present.iter().filter(|other| **other == who).count();
+        if present.len() >= PRESENT || own >= PRESENT_OF_ONE {
+            return None;
+        }
+        present.push(who);
+        Some(Guest {
+            slots: Arc::clone(self),
+            who,
+        })
+    }
+
+    /// Whether nobody is served or waits.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.present).is_empty()
+    }
+
     /// Waits for a place, at most this long.
     pub(super) fn enter(&self, who: IpAddr, most: Duration) -> Option<Slot<'_>> {
         let who = sender(who);
@@ -53,11 +93,14 @@ impl Slots {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        let mut taken = lock(&self.slots.taken);
-        if let Some(at) = taken.iter().position(|who| *who == self.who) {
-            taken.swap_remove(at);
-        }
+        leave(&mut lock(&self.slots.taken), self.who);
         self.slots.freed.notify_all();
+    }
+}
+
+fn leave(all: &mut Vec<IpAddr>, who: IpAddr) {
+    if let Some(at) = all.iter().position(|one| *one == who) {
+        all.swap_remove(at);
     }
 }
 
@@ -104,6 +147,21 @@ mod tests {
         // Three are of one /64; a fourth may come and a fifth may not.
         let fourth = slots.enter(ip("2001:db8::4"), NOW);
         assert!(fourth.is_some() && slots.enter(ip("2001:db8::5"), NOW).is_none());
+    }
+
+    #[test]
+    fn one_sender_is_a_quarter_of_those_who_are_there() {
+        let slots = Arc::new(Slots::default());
+        let mine: Vec<_> = (0..40).map(|_| slots.admit(ip("192.0.2.1"))).collect();
+        assert_eq!(mine.iter().flatten().count(), 32);
+        let others: Vec<_> = (0..200u8)
+            .map(|last| slots.admit(ip(&format!("198.51.100.{last}"))))
+            .collect();
+        assert_eq!(others.iter().flatten().count(), 96);
+        drop(mine);
+        assert!(slots.admit(ip("192.0.2.1")).is_some());
+        drop(others);
+        assert!(slots.is_empty());
     }
 
     #[test]

@@ -137,9 +137,10 @@ impl Visit {
         let mut odd = Vec::new();
         // The last one started is the front.
         while let Some((instance, mut child)) = self.children.pop() {
-            match wait_or_stop(shared, &mut child, end)? {
+            match once::wait_or_stop(shared, &mut child, end)? {
                 Some(Exit::Code(_)) => {}
                 Some(exit) => odd.push(format!("{instance}: {exit:?}")),
+                None if shared.is_stopping() => {}
                 None => odd.push(format!("{instance}: took too long; killed")),
             }
             drop(child);
@@ -153,21 +154,6 @@ impl Visit {
                 service: shared.app.name.to_string(),
                 how: odd.join(", "),
             }),
-        }
-    }
-}
-
-/// As [`once::wait`], and no longer than the app runs.
-fn wait_or_stop(
-    shared: &Shared,
-    child: &mut Child,
-    end: Instant,
-) -> Result<Option<Exit>, RuntimeError> {
-    loop {
-        let look = end.min(Instant::now() + Duration::from_secs(1));
-        match once::wait(child, look)? {
-            None if look < end && !shared.is_stopping() => {}
-            other => return Ok(other),
         }
     }
 }

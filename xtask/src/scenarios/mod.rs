@@ -118,6 +118,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::unseen,
     },
     Scenario {
+        name: "mail_goes_on",
+        about: "SpamAssassin's zygote is killed, then the supervisor: mail comes in again",
+        run: mail::goes_on,
+    },
+    Scenario {
         name: "mail_power_cut",
         about: "the power goes right after 250 and before it: there, and still with its sender",
         run: mail::power_cut,

@@ -109,8 +109,6 @@ impl Console {
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
         let fds: Vec<(OwnedFd, i32)> = vec![(theirs.into(), 3), (listener.into(), 4)];
-        // What a killed supervisor left: PID 1 has emptied it.
-        std::fs::remove_dir("/sys/fs/cgroup/services/console").ok();
         let child = sandbox::spawn(&spec()?, fds)?;
         let office = Arc::clone(&self.office);
         std::thread::Builder::new()
@@ -153,6 +151,7 @@ fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
             hierarchy: "/sys/fs/cgroup".into(),
             path: "services/console".into(),
             memory_max: 32 << 20,
+            oom_group: true,
             pids_max: 8,
             cpu_max: None,
         }),

@@ -15,6 +15,7 @@
 mod authenticated;
 mod backlogs;
 mod dialogue;
+mod goes_on;
 mod internet;
 mod lands;
 mod letter;
@@ -74,6 +75,7 @@ enum Part {
     Authenticated,
     Backlogs,
     PowerCut,
+    GoesOn,
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
@@ -90,7 +92,7 @@ macro_rules! scenario {
     };
 }
 scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
-    backlogs: Backlogs, power_cut: PowerCut, unseen: Unseen);
+    backlogs: Backlogs, goes_on: GoesOn, power_cut: PowerCut, unseen: Unseen);
 
 /// The test of the world itself: its names are believed by an Unbound that has
 /// its key, and by no other.
@@ -131,6 +133,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::Replies => replies::run(arguments),
         Part::Authenticated => authenticated::run(arguments),
         Part::Backlogs => backlogs::run(arguments),
+        Part::GoesOn => goes_on::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
