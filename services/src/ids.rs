@@ -1,6 +1,7 @@
 //! Which user ids each service has on the host.
 //!
-//! Every service has 65,536 ids that nobody else has, and keeps them for ever:
+//! Every service of the app (the box has one) has 65,536 ids that nobody else
+//! has, and keeps them for ever:
 //! its files on the encrypted disk belong to them. They are written down beside
 //! those files, one line `SERVICE FIRST` each, and lines are only ever added.
 

@@ -45,6 +45,18 @@ fn spec_of(name: &str, instance: &str) -> Spec {
 }
 
 #[test]
+fn a_message_that_takes_too_much_memory_takes_no_other_along() {
+    for (name, all_of_it) in [
+        ("spamassassin", false),
+        ("smtp-in", true),
+        ("dovecot", true),
+    ] {
+        let cgroup = spec_of(name, "7").cgroup.unwrap();
+        assert_eq!(cgroup.oom_group, all_of_it, "{name}");
+    }
+}
+
+#[test]
 fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
     for name in ["smtp-in", "gate", "spamassassin"] {
         let spec = spec_of(name, "7");
