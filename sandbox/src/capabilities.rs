@@ -44,6 +44,13 @@ impl Kept {
         self.0
     }
 
+    /// These and CAP_SYS_ADMIN: seccomp(2) and Landlock ask for it of those who
+    /// may still gain privileges. `execve` takes it away again, as the
+    /// bounding set lacks it.
+    pub(crate) fn for_filters(self) -> Kept {
+        Kept(self.0 | 1 << 21)
+    }
+
     pub(crate) fn has(self, number: c_ulong) -> bool {
         number < 32 && self.0 & 1 << number != 0
     }

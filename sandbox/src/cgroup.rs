@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::weak::{Protection, kept};
+
 /// The cgroup of a sandbox and its limits. Swap is always 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
@@ -87,12 +89,8 @@ impl Group {
             removed: false,
         };
         let set = |file: &str, value: &str| write(&group.dir.join(file), value);
-        set("memory.max", &spec.memory_max.to_string())?;
-        set("memory.swap.max", "0")?;
-        set("memory.oom.group", if spec.oom_group { "1" } else { "0" })?;
-        set("pids.max", &spec.pids_max.to_string())?;
-        if let Some(cpu) = spec.cpu_max {
-            set("cpu.max", &format!("{} {}", cpu.quota_us, cpu.period_us))?;
+        for (file, value) in limits(spec) {
+            set(file, &value)?;
         }
         Ok(group)
     }
@@ -138,6 +136,24 @@ impl Drop for Group {
     }
 }
 
+/// The files of a cgroup and what is written to them.
+fn limits(spec: &Cgroup) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    if kept(Protection::MemoryLimit) {
+        all.push(("memory.max", spec.memory_max.to_string()));
+        all.push(("memory.swap.max", "0".into()));
+    }
+    all.push(("memory.oom.group", u8::from(spec.oom_group).to_string()));
+    if kept(Protection::TaskLimit) {
+        all.push(("pids.max", spec.pids_max.to_string()));
+    }
+    if let Some(cpu) = spec.cpu_max {
+        let value = format!("{} {}", cpu.quota_us, cpu.period_us);
+        all.push(("cpu.max", value));
+    }
+    all
+}
+
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     // Not fs::write, which would create a missing file.
     fs::OpenOptions::new()
@@ -162,6 +178,33 @@ mod tests {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let line = mounts.lines().find(|l| l.contains(" - cgroup2 ")).unwrap();
         line.split(' ').nth(4).unwrap().into()
+    }
+
+    #[test]
+    fn a_removed_limit_is_not_written_and_the_others_are() {
+        use crate::weak;
+        let spec = Cgroup {
+            hierarchy: "/cgroup".into(),
+            path: "services".into(),
+            memory_max: 4096,
+            oom_group: true,
+            pids_max: 8,
+            cpu_max: None,
+        };
+        let files = |without: &[Protection]| {
+            let _removed = weak::tests::without(without);
+            let files = limits(&spec).into_iter().map(|(file, _)| file);
+            files.collect::<Vec<_>>()
+        };
+        let all = [
+            "memory.max",
+            "memory.swap.max",
+            "memory.oom.group",
+            "pids.max",
+        ];
+        assert_eq!(files(&[]), all);
+        assert_eq!(files(&[Protection::TaskLimit]), all[..3]);
+        assert_eq!(files(&[Protection::MemoryLimit]), all[2..]);
     }
 
     #[test]

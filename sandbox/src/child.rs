@@ -22,6 +22,7 @@ use crate::policy::Program;
 use crate::root::Prepared;
 use crate::spec::{Proc, Rlimits, WriteExecute};
 use crate::sys;
+use crate::weak::{Protection, kept};
 
 /// Everything the child needs, made before the clone.
 pub(crate) struct Plan {
@@ -142,6 +143,9 @@ impl Report {
     }
 }
 
+/// Descriptor numbers that a start without [`Protection::Descriptors`] passes on.
+const INHERITED: RawFd = 4096;
+
 struct Failure(Step, usize, Errno);
 
 /// The whole life of the child before the program; returns its exit code.
@@ -175,12 +179,22 @@ fn enter(plan: &Plan, ruleset: RulesetCreated) -> Failure {
         // Not in the clone: there the namespace's root would be the parent's
         // cgroup, since the move into the new one comes later.
         unshare(CloneFlags::CLONE_NEWCGROUP).map_err(at(Step::CgroupNamespace))?;
-        sys::new_session_keyring().map_err(at(Step::Keyring))?;
+        if kept(Protection::Keyring) {
+            sys::new_session_keyring().map_err(at(Step::Keyring))?;
+        }
         drop_privileges(plan)?;
-        restrict_paths(plan, ruleset)?;
+        if kept(Protection::Landlock) {
+            restrict_paths(plan, ruleset)?;
+        } else {
+            // Its descriptor is closed with all others.
+            std::mem::forget(ruleset);
+        }
         keep_only_declared(plan)?;
         // Late: a small limit on descriptors would stop the steps before.
         limit(plan.rlimits).map_err(at(Step::Rlimits))?;
+        if !kept(Protection::Seccomp) {
+            return Ok(());
+        }
         let mut filters = plan.filters.iter();
         filters
             .try_for_each(|filter| sys::seccomp(filter))
@@ -211,7 +225,7 @@ fn enter_root(plan: &Plan) -> Result<(), Failure> {
     let root = plan.root.root.as_fd();
     sys::move_mount(root, c"/").map_err(at(Step::AttachRoot))?;
     fchdir(root).map_err(at(Step::AttachRoot))?;
-    if plan.proc == Proc::OwnPids {
+    if plan.proc == Proc::OwnPids && kept(Protection::PidNamespace) {
         // Before the host's /proc is gone: the kernel gives a user namespace
         // one only where one is in sight already.
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -235,20 +249,34 @@ fn enter_root(plan: &Plan) -> Result<(), Failure> {
 
 fn limit(limits: Rlimits) -> Result<(), Errno> {
     let set = |what, most| setrlimit(what, most, most);
-    set(Resource::RLIMIT_NOFILE, limits.open_files)?;
-    set(Resource::RLIMIT_FSIZE, limits.file_size)?;
+    if kept(Protection::Rlimits) {
+        set(Resource::RLIMIT_NOFILE, limits.open_files)?;
+        set(Resource::RLIMIT_FSIZE, limits.file_size)?;
+    }
     set(Resource::RLIMIT_CORE, 0)
 }
 
 fn drop_privileges(plan: &Plan) -> Result<(), Failure> {
-    sys::set_securebits(plan.kept).map_err(at(Step::Securebits))?;
+    let bounded = kept(Protection::Capabilities);
+    if bounded {
+        sys::set_securebits(plan.kept).map_err(at(Step::Securebits))?;
+    }
     sys::setgroups_none().map_err(at(Step::DropGroups))?;
     sys::setresgid(plan.id).map_err(at(Step::SetGid))?;
     sys::setresuid(plan.id).map_err(at(Step::SetUid))?;
-    sys::limit_bounding_set(plan.kept).map_err(at(Step::BoundingSet))?;
-    sys::limit_capabilities(plan.kept).map_err(at(Step::Capabilities))?;
-    sys::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
-    if plan.write_execute == WriteExecute::Refused {
+    let no_new_privileges = kept(Protection::NoNewPrivileges);
+    if bounded {
+        let capabilities = match no_new_privileges {
+            true => plan.kept,
+            false => plan.kept.for_filters(),
+        };
+        sys::limit_bounding_set(plan.kept).map_err(at(Step::BoundingSet))?;
+        sys::limit_capabilities(capabilities).map_err(at(Step::Capabilities))?;
+    }
+    if no_new_privileges {
+        sys::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
+    }
+    if plan.write_execute == WriteExecute::Refused && kept(Protection::WriteExecute) {
         sys::refuse_write_execute().map_err(at(Step::WriteExecute))?;
     }
     Ok(())
@@ -268,6 +296,9 @@ fn keep_only_declared(plan: &Plan) -> Result<(), Failure> {
         let failed = |e| Failure(Step::Descriptor, i, e);
         sys::dup_onto(fd.as_fd(), *target).map_err(failed)?;
     }
+    if !kept(Protection::Descriptors) {
+        return inherit_all(plan);
+    }
     let close = |first, last| sys::close_range(first, last).map_err(at(Step::CloseDescriptors));
     let report = plan.report.as_raw_fd();
     let mut next = 0u32;
@@ -279,6 +310,19 @@ fn keep_only_declared(plan: &Plan) -> Result<(), Failure> {
         next = kept + 1;
     }
     close(next, u32::MAX)
+}
+
+/// Every descriptor but the report's stays open in the program.
+fn inherit_all(plan: &Plan) -> Result<(), Failure> {
+    let report = plan.report.as_raw_fd();
+    let all = (0..INHERITED).filter(|fd| *fd != report);
+    for fd in all {
+        match sys::keep_across_exec(fd) {
+            Ok(()) | Err(Errno::EBADF) => {}
+            Err(e) => return Err(at(Step::CloseDescriptors)(e)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io;
 use nix::unistd::Pid;
 
 use crate::spec::SpecError;
+use crate::weak::{Protection, kept, shared_outside};
 
 /// Ids of the host below this belong to the host.
 const FIRST_OUTSIDE: u32 = 100_000;
@@ -46,7 +47,7 @@ impl User {
     /// What the id `inside` is on the host, to give it files there; `None`
     /// when no such id exists inside.
     pub fn on_host(self, inside: u32) -> Option<u32> {
-        match self {
+        match self.shared() {
             User::One { inside: one, .. } if one != inside => None,
             User::One { outside, .. } => Some(outside),
             User::Range { count, .. } if inside >= count => None,
@@ -79,6 +80,27 @@ impl User {
             }
         }
         Ok(())
+    }
+
+    /// The ids as this process's sandboxes have them: these, in the product.
+    pub(crate) fn in_force(self) -> User {
+        let mut user = self.shared();
+        if !kept(Protection::Capabilities) {
+            match &mut user {
+                User::One { inside: id, .. } | User::Range { run_as: id, .. } => *id = 0,
+            }
+        }
+        user
+    }
+
+    fn shared(mut self) -> User {
+        if !kept(Protection::UserRange) {
+            match &mut self {
+                User::One { inside, outside } => *outside = shared_outside() + *inside,
+                User::Range { outside, .. } => *outside = shared_outside(),
+            }
+        }
+        self
     }
 
     /// Maps the ids into the user namespace of `pid`, which waits meanwhile

@@ -56,6 +56,10 @@ mod spawn;
 mod spec;
 mod sys;
 mod volumes;
+#[cfg(feature = "weak")]
+pub mod weak;
+#[cfg(not(feature = "weak"))]
+mod weak;
 
 pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
@@ -68,3 +72,5 @@ pub use spec::{
     Access, Device, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
 };
 pub use volumes::{Scratch, Volume};
+/// Is in every program that was built with the feature `weak`; in no product.
+pub use weak::MARKER as WEAK_MARKER;

@@ -20,6 +20,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::network::{Connect, Tcp};
+use crate::weak::{Protection, kept};
 
 /// What the box's kernel has, and no less is accepted anywhere.
 const REQUIRED: ABI = ABI::V6;
@@ -60,6 +61,11 @@ pub(crate) fn read_write() -> BitFlags<AccessFs> {
         | AccessFs::MakeFifo
         | AccessFs::MakeSock
         | AccessFs::Refer
+}
+
+/// All rights on files.
+pub(crate) fn everything() -> BitFlags<AccessFs> {
+    AccessFs::from_all(REQUIRED)
 }
 
 /// A ruleset that refuses everything but `tcp`, or why the kernel can't.
@@ -108,6 +114,8 @@ pub(crate) fn allow(ruleset: &mut RulesetCreated, rule: &Rule) -> Result<(), Err
 
 /// Child: restricts this process. ENOSYS when not all of it is in force.
 pub(crate) fn enforce(ruleset: RulesetCreated) -> Result<(), Errno> {
+    let no_new_privileges = kept(Protection::NoNewPrivileges);
+    let ruleset = ruleset.no_new_privs(no_new_privileges);
     let status = ruleset.restrict_self().map_err(|e| errno(&e))?;
     match status.ruleset {
         RulesetStatus::FullyEnforced => Ok(()),

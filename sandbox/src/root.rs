@@ -12,12 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::stat::{Mode, SFlag, mknod};
 
 use crate::spec::{Access, Entry, Proc, Root, Spec};
 use crate::sys;
 use crate::volumes::Scratch;
+use crate::weak::{Protection, kept};
 
 /// The detached root and what is to be attached below it, in order.
 pub(crate) struct Prepared {
@@ -42,25 +44,43 @@ const SAFE: u64 = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
 /// Makes the detached root of `spec`.
 pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
     let mut mounts = Vec::new();
-    let root = match &spec.root {
+    let beside_host;
+    let root = match kept(Protection::Root) {
+        true => &spec.root,
+        false => {
+            beside_host = with_host(&spec.root)?;
+            &beside_host
+        }
+    };
+    let prepared = match root {
         Root::Directory(path) => {
             let tree = open_tree(path)?;
-            seal(&tree, path, sys::MOUNT_ATTR_RDONLY | SAFE)?;
+            seal(&tree, path, read_only() | SAFE)?;
             tree
         }
         Root::Entries(entries) => tmpfs(spec, entries)?,
     };
-    if let Root::Entries(entries) = &spec.root {
+    if let Root::Entries(entries) = root {
         for entry in entries {
             let noexec = match entry.access {
                 Access::Read => sys::MOUNT_ATTR_NOEXEC,
                 Access::Execute => 0,
             };
             let tree = open_tree(&entry.host)?;
-            seal(&tree, &entry.host, sys::MOUNT_ATTR_RDONLY | SAFE | noexec)?;
+            let attributes = match entry.host.parent() {
+                // Only where the host's own root was added.
+                None if !kept(Protection::Root) => 0,
+                _ => read_only() | SAFE | noexec,
+            };
+            seal(&tree, &entry.host, attributes)?;
             let path = relative(&entry.path)?;
             mounts.push(Mount { tree, path });
         }
+    }
+    if spec.proc == Proc::OwnPids && !kept(Protection::PidNamespace) {
+        let tree = open_tree(Path::new("/proc"))?;
+        let path = c"proc".to_owned();
+        mounts.push(Mount { tree, path });
     }
     for device in &spec.devices {
         let path = Path::new(device.path());
@@ -77,7 +97,10 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
             false => sys::MOUNT_ATTR_RDONLY,
         };
         let tree = open_tree(&volume.host)?;
-        let attributes = SAFE | sys::MOUNT_ATTR_NOEXEC | read_only;
+        let attributes = match kept(Protection::Volumes) {
+            true => SAFE | sys::MOUNT_ATTR_NOEXEC | read_only,
+            false => 0,
+        };
         seal(&tree, &volume.host, attributes)?;
         let path = relative(&volume.path)?;
         mounts.push(Mount { tree, path });
@@ -87,7 +110,91 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
         let path = relative(&scratch.path)?;
         mounts.push(Mount { tree, path });
     }
+    if !kept(Protection::Dumpable) {
+        mounts.push(readable_program(spec)?);
+    }
+    let root = prepared;
     Ok(Prepared { root, mounts })
+}
+
+/// Where the program is on the host, as far as the root comes from there.
+fn program_on_host(spec: &Spec) -> Option<PathBuf> {
+    let program = Path::new(spec.argv.first()?);
+    match &spec.root {
+        Root::Directory(path) => Some(path.join(program.strip_prefix("/").ok()?)),
+        Root::Entries(entries) => entries.iter().rev().find_map(|entry| {
+            let rest = program.strip_prefix(&entry.path).ok()?;
+            match rest.as_os_str().is_empty() {
+                true => Some(entry.host.clone()),
+                false => Some(entry.host.join(rest)),
+            }
+        }),
+    }
+}
+
+/// A copy of the program that everybody may read, to be mounted on it.
+fn readable_program(spec: &Spec) -> Result<Mount, Failed> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let failed = |source| Failed {
+        step: "readable program".into(),
+        source,
+    };
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("sandbox-readable-{}-{number}", std::process::id());
+    let copy = std::env::temp_dir().join(name);
+    let program = program_on_host(spec);
+    let program = program.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))?;
+    fs::copy(&program, &copy).map_err(failed)?;
+    let readable = fs::Permissions::from_mode(0o755);
+    let tree = fs::set_permissions(&copy, readable)
+        .map_err(failed)
+        .and_then(|()| open_tree(&copy));
+    // The mount holds the file.
+    fs::remove_file(&copy).map_err(failed)?;
+    let tree = tree?;
+    seal(&tree, &copy, read_only() | SAFE)?;
+    let path = relative(Path::new(&spec.argv[0]))?;
+    Ok(Mount { tree, path })
+}
+
+fn read_only() -> u64 {
+    match kept(Protection::ReadOnly) {
+        true => sys::MOUNT_ATTR_RDONLY,
+        false => 0,
+    }
+}
+
+/// This root, and the host's own in a folder of it. A directory becomes the
+/// entries in it: in itself there may be no place to mount.
+fn with_host(root: &Root) -> Result<Root, Failed> {
+    let mut entries = match root {
+        Root::Entries(entries) => entries.clone(),
+        Root::Directory(path) => fs::read_dir(path)
+            .and_then(|found| {
+                let entry = |found: io::Result<fs::DirEntry>| {
+                    let found = found?;
+                    Ok(Entry {
+                        host: found.path(),
+                        path: Path::new("/").join(found.file_name()),
+                        access: Access::Execute,
+                    })
+                };
+                let all = found.map(entry).collect::<io::Result<Vec<_>>>()?;
+                // Not links that lead nowhere from here.
+                let there = |entry: &Entry| fs::metadata(&entry.host).is_ok();
+                Ok(all.into_iter().filter(there).collect())
+            })
+            .map_err(|source| Failed {
+                step: format!("list {}", path.display()),
+                source,
+            })?,
+    };
+    entries.push(Entry {
+        host: "/".into(),
+        path: "/host".into(),
+        access: Access::Execute,
+    });
+    Ok(Root::Entries(entries))
 }
 
 fn open_tree(path: &Path) -> Result<OwnedFd, Failed> {
@@ -133,7 +240,12 @@ fn scratch_tmpfs(spec: &Spec, scratch: &Scratch) -> Result<OwnedFd, Failed> {
 /// A tmpfs with a place for all that is mounted on it, already read-only.
 fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
     // Only directories and empty files ever live here.
-    let options = [(c"size", "64k"), (c"nr_inodes", "1k"), (c"mode", "0755")];
+    let mut options = vec![(c"size", "64k"), (c"nr_inodes", "1k"), (c"mode", "0755")];
+    let owner = spec.user.on_host(spec.user.run_as()).unwrap_or_default();
+    let owner = owner.to_string();
+    if !kept(Protection::ReadOnly) {
+        options.extend([(c"uid", owner.as_str()), (c"gid", owner.as_str())]);
+    }
     let root = new_tmpfs(&options).map_err(|source| Failed {
         step: "root tmpfs".into(),
         source,
@@ -163,7 +275,7 @@ fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
             source,
         })?;
     }
-    let all = sys::MOUNT_ATTR_RDONLY | SAFE | sys::MOUNT_ATTR_NOEXEC;
+    let all = read_only() | SAFE | sys::MOUNT_ATTR_NOEXEC;
     seal(&root, Path::new("/"), all)?;
     Ok(root)
 }

@@ -22,6 +22,7 @@ use crate::path_rules::{self, Rule};
 use crate::root::{self, Failed};
 use crate::spec::{self, Access, Spec, SpecError};
 use crate::sys;
+use crate::weak::{Protection, kept};
 
 /// Why a sandbox did not start. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
@@ -159,21 +160,19 @@ fn spawn_within(
         rlimits: spec.rlimits,
         rules,
         fds,
-        id: spec.user.run_as(),
-        kept: Kept::of(&spec.capabilities),
-        loopback: spec.network.loopback,
+        id: run_as(spec),
+        kept: match kept(Protection::UserNamespace) {
+            true => Kept::of(&spec.capabilities),
+            false => Kept::of(&[]),
+        },
+        loopback: spec.network.loopback && kept(Protection::NetworkNamespace),
         write_execute: spec.write_execute,
         filters: spec.policy.programs().to_vec(),
         exec,
         go: go_read,
         report: report_write,
     };
-    let namespaces = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
+    let namespaces = namespaces();
     let group_fd = group_dir.as_ref().map(|dir| dir.as_fd());
     let go_in_child = &go_write;
     let cloned = sys::clone3(namespaces.bits() as u64, group_fd, || {
@@ -187,8 +186,11 @@ fn spawn_within(
     // Closes the child's pipe ends here, so that its exec or end is seen.
     let describe = describe(spec, &plan);
     drop(plan);
-    spec.user.map_into(pid).map_err(|e| failed("map ids", e))?;
-    if spec.network.unprivileged_ports {
+    if kept(Protection::UserNamespace) {
+        let user = spec.user.in_force();
+        user.map_into(pid).map_err(|e| failed("map ids", e))?;
+    }
+    if spec.network.unprivileged_ports && kept(Protection::NetworkNamespace) {
         network::unprivileged_ports(child.pidfd()).map_err(|e| failed("unprivileged ports", e))?;
     }
     prepare(pid).map_err(|e| failed("prepare", e))?;
@@ -203,6 +205,29 @@ fn spawn_within(
     };
     let source = io::Error::from_raw_os_error(report.errno);
     Err(failed(&describe(report), source))
+}
+
+/// The namespaces that every sandbox has of its own; a cgroup namespace follows.
+fn namespaces() -> CloneFlags {
+    let mut all = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+    for (protection, flag) in [
+        (Protection::UserNamespace, CloneFlags::CLONE_NEWUSER),
+        (Protection::PidNamespace, CloneFlags::CLONE_NEWPID),
+        (Protection::NetworkNamespace, CloneFlags::CLONE_NEWNET),
+        (Protection::IpcNamespace, CloneFlags::CLONE_NEWIPC),
+    ] {
+        all.set(flag, kept(protection));
+    }
+    all
+}
+
+/// The id that the child takes, in the user namespace that it is in.
+fn run_as(spec: &Spec) -> u32 {
+    let own = kept(Protection::UserNamespace);
+    match spec.user.on_host(spec.user.run_as()) {
+        Some(outside) if !own && kept(Protection::Capabilities) => outside,
+        _ => spec.user.in_force().run_as(),
+    }
 }
 
 /// All that the child reports, which ends with its `execve` or its life.
@@ -276,6 +301,7 @@ fn rules(spec: &Spec) -> Result<Vec<Rule>, SpecError> {
     });
     let volumes = spec.volumes.iter().map(|volume| {
         let rights = match volume.writable {
+            _ if !kept(Protection::Volumes) => path_rules::everything(),
             true => path_rules::read_write(),
             false => path_rules::read(),
         };

@@ -184,6 +184,12 @@ pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)
 }
 
+/// Child: leaves the number `fd` open across `execve`.
+pub(crate) fn keep_across_exec(fd: RawFd) -> Result<()> {
+    // SAFETY: only integers.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
+}
+
 /// Child: closes `first..=last`; an empty range is fine.
 pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     if first > last {

@@ -1,21 +1,26 @@
-//! House rules that no lint knows: no lint is silenced for a whole module, and
-//! `unsafe` stands in files called `sys.rs` only.
+//! House rules that no lint knows: no lint is silenced for a whole module,
+//! `unsafe` stands in files called `sys.rs` only, and no product crate has the
+//! sandbox's feature `weak`.
 
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Reads every Rust file below `root` and names each line that breaks a rule.
+/// Reads every Rust file and every Cargo.toml below `root` and names each line that breaks a rule.
 pub fn check(root: &Path) -> Result<()> {
     let mut complaints = Vec::new();
-    for file in rust_files(root)? {
+    for file in our_files(root)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let name = file
             .strip_prefix(root)
             .unwrap_or(&file)
             .display()
             .to_string();
-        for (number, complaint) in complaints_about(&name, &text) {
+        let found = match name.ends_with(".rs") {
+            true => complaints_about(&name, &text),
+            false => weak_protections(&name, &text),
+        };
+        for (number, complaint) in found {
             complaints.push(format!("{name}:{number}: {complaint}"));
         }
     }
@@ -25,8 +30,8 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every `.rs` file that is ours: not in `target`, not in a hidden folder.
-fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
+/// Every `.rs` file and Cargo.toml that is ours: not in `target`, not in a hidden folder.
+fn our_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -36,7 +41,7 @@ fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
             let kind = entry.file_type()?;
             if kind.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(entry.path());
-            } else if kind.is_file() && name.ends_with(".rs") {
+            } else if kind.is_file() && (name.ends_with(".rs") || name == "Cargo.toml") {
                 files.push(entry.path());
             }
         }
@@ -74,6 +79,27 @@ fn complaints_about(name: &str, text: &str) -> Vec<(usize, &'static str)> {
     found
 }
 
+/// The lines (from 1) of a Cargo.toml that would build something else than a
+/// test with a sandbox whose protections can be removed.
+fn weak_protections(name: &str, text: &str) -> Vec<(usize, &'static str)> {
+    let mut section = "";
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.starts_with('[') && line.ends_with(']') {
+            section = line;
+        }
+        let names = line.contains("\"weak\"") || line.contains("sandbox/weak");
+        if names && !section.contains("dev-dependencies") && !name.starts_with("ci/") {
+            found.push((
+                index + 1,
+                "the sandbox's feature `weak` is for [dev-dependencies]",
+            ));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +127,28 @@ mod tests {
             complaints_about("console/src/sys.rs", "#![expect(\n    dead_code,\n").len(),
             1
         );
+    }
+
+    #[test]
+    fn a_product_crate_cannot_have_weak_protections() {
+        let line = "sandbox = { path = \"../sandbox\", features = [\"weak\"] }\n";
+        for section in [
+            "[dependencies]",
+            "[build-dependencies]",
+            "[target.'cfg(unix)'.dependencies]",
+        ] {
+            let found = weak_protections("init/Cargo.toml", &format!("{section}\n{line}"));
+            assert_eq!(found.len(), 1, "{section}");
+            assert_eq!(found[0].0, 2);
+        }
+        let apart = "[dependencies.sandbox]\nfeatures = [\n\"weak\"]\n";
+        assert_eq!(weak_protections("init/Cargo.toml", apart).len(), 1);
+        let feature = "[features]\nattack = [\"sandbox/weak\"]\n";
+        assert_eq!(weak_protections("init/Cargo.toml", feature).len(), 1);
+        let tests = format!("[dev-dependencies]\n{line}");
+        assert!(weak_protections("init/Cargo.toml", &tests).is_empty());
+        let ci = format!("[dependencies]\n{line}");
+        assert!(weak_protections("ci/attack/Cargo.toml", &ci).is_empty());
     }
 
     #[test]

@@ -40,10 +40,13 @@ impl Programs {
             libraries: libraries.to_owned(),
         };
         for program in wanted {
-            if !found.path(program).is_file() {
+            let path = found.path(program);
+            if path.is_file() {
+                refuse_weak(&path)?;
+            } else {
                 bail!(
                     "{}: is missing; the package {} must build it",
-                    found.path(program).display(),
+                    path.display(),
                     program.package
                 );
             }
@@ -65,6 +68,19 @@ impl Programs {
         let path = self.path(program);
         std::fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))
     }
+}
+
+/// Refuses a program in which the sandbox can be told to leave protections out.
+fn refuse_weak(program: &Path) -> Result<()> {
+    let bytes =
+        std::fs::read(program).with_context(|| format!("{}: cannot be read", program.display()))?;
+    if memchr::memmem::find(&bytes, sandbox::WEAK_MARKER.as_bytes()).is_some() {
+        bail!(
+            "{}: was built with the feature `weak` of `sandbox`, which is for tests alone; see who names it in a [dependencies]",
+            program.display()
+        );
+    }
+    Ok(())
 }
 
 /// Compiles them; Cargo knows best what has changed.
@@ -132,4 +148,21 @@ fn cargo(
         .context("compiling our programs for arm64 failed")?;
     steps.tell(&format!("{folder} (cargo)"), started.elapsed(), None);
     Ok(target.join(TARGET).join("release"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_whose_sandbox_can_be_weakened_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("supervisor");
+        std::fs::write(&program, "some program").unwrap();
+        refuse_weak(&program).unwrap();
+        let weak = format!("some{}program", sandbox::WEAK_MARKER);
+        std::fs::write(&program, weak).unwrap();
+        let error = refuse_weak(&program).unwrap_err().to_string();
+        assert!(error.contains("supervisor: was built with the feature `weak`"));
+    }
 }

@@ -24,7 +24,19 @@ use nix::unistd::{
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        None => report(),
+        None | Some("report") => report(),
+        Some("host") => {
+            say("read host", io(fs::read("/host/etc/passwd")));
+            let path = "/host/tmp/sandbox-weak-wrote-this";
+            match fs::metadata("/host/tmp") {
+                // Not in a folder that is everybody's.
+                Ok(_) if !Uid::current().is_root() => {
+                    say("write host", io(fs::write("/host/etc/written", "x")));
+                }
+                _ => say("write host", io(fs::write(path, "x"))),
+            }
+        }
+        Some("keyring") => println!("keyring={}", sys::session_keyring()),
         Some("sleep") => {
             println!("asleep");
             std::thread::sleep(std::time::Duration::from_secs(600));

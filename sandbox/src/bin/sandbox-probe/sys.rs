@@ -56,3 +56,12 @@ pub fn write_then_execute() -> Result<(), Errno> {
         .map(drop)
     }
 }
+
+/// The id of the session keyring, or -1: keyctl(2).
+pub fn session_keyring() -> i64 {
+    const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+    let (operation, keyring) = (KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING);
+    // SAFETY: only integers.
+    unsafe { libc::syscall(libc::SYS_keyctl, operation, keyring, 0) }
+}
