@@ -1,6 +1,7 @@
 //! From what stands in the file to what can be meant. Every fault is
 //! collected, so that a person corrects the file once.
 
+use super::connections;
 use super::located::Lines;
 use super::near::advice;
 use super::raw;
@@ -28,14 +29,14 @@ const CAPABILITIES: [(&str, CapabilityKind); 6] = [
 ];
 
 /// Collects faults.
-struct Faults<'a> {
+pub(super) struct Faults<'a> {
     file: &'a str,
     lines: &'a Lines,
     found: Vec<ManifestError>,
 }
 
 impl Faults<'_> {
-    fn add(&mut self, field: &str, what: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &str, what: impl Into<String>) {
         self.found.push(ManifestError {
             file: self.file.to_owned(),
             line: self.lines.line(field),
@@ -45,11 +46,11 @@ impl Faults<'_> {
     }
 
     /// Takes a value, or notes the fault.
-    fn take<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|what| self.add(field, what)).ok()
     }
 
-    fn name(&mut self, field: &str, text: &str) -> Option<Name> {
+    pub(super) fn name(&mut self, field: &str, text: &str) -> Option<Name> {
         self.take(field, Name::parse(text))
     }
 
@@ -61,7 +62,12 @@ impl Faults<'_> {
         )
     }
 
-    fn number(&mut self, field: &str, number: i64, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(super) fn number(
+        &mut self,
+        field: &str,
+        number: i64,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
         let checked = u32::try_from(number).ok().filter(|n| range.contains(n));
         let what = || {
             format!(
@@ -109,6 +115,7 @@ pub fn app(raw: raw::App, file: &str, lines: &Lines) -> Result<App, ManifestErro
     if faults.found.is_empty() {
         ports_are_of_one_service(&services, &mut faults);
         channels_have_two_ends(&services, &mut faults);
+        connections::pairs_fit(&services, &mut faults);
         volumes_have_one_writer(&services, &mut faults);
         after_names_once_services(&services, &mut faults);
         nothing_waits_for_itself(&services, &mut faults);
@@ -132,7 +139,7 @@ fn service(name: &str, raw: raw::Service, faults: &mut Faults<'_>) -> Option<Ser
     // Root and policy are called like it, and would be told the same.
     let name_itself = faults.name(&at, name)?;
     let root = faults.name(&field("root"), raw.root.as_deref().unwrap_or(name));
-    let run = arguments(&raw.run, &field("run"), faults);
+    let run = arguments(&raw, &field("run"), faults);
     let lifetime = lifetime(&raw, &field("limits.deadline"), faults);
     let listen = each(&raw.listen, &field("listen"), |item, at| {
         listen(item, raw.lifetime, at, faults)
@@ -167,7 +174,8 @@ fn service(name: &str, raw: raw::Service, faults: &mut Faults<'_>) -> Option<Ser
     let capabilities = each(&raw.capabilities, &field("capabilities"), |item, at| {
         capability(item, at, faults)
     });
-    let limits = limits(&raw.limits, &field("limits"), faults);
+    let limits = limits(&raw, &field("limits"), faults);
+    let outcomes = connections::outcomes(&raw, &field("outcomes"), faults);
     let policy = policy(raw.policy, name, &field("policy"), faults);
     let environment = environment(raw.environment, &field("environment"), faults);
 
@@ -198,6 +206,7 @@ fn service(name: &str, raw: raw::Service, faults: &mut Faults<'_>) -> Option<Ser
             raw::Loopback::Up => Loopback::Up,
         },
         limits: limits?,
+        outcomes: outcomes?,
         environment: environment?,
     };
     mounts_lie_apart(&service, &at, faults);
@@ -219,7 +228,8 @@ fn each<T, U>(
     checked.into_iter().collect()
 }
 
-fn arguments(run: &[raw::Text], at: &str, faults: &mut Faults<'_>) -> Option<Vec<Argument>> {
+fn arguments(raw: &raw::Service, at: &str, faults: &mut Faults<'_>) -> Option<Vec<Argument>> {
+    let run = &raw.run;
     let Some(program) = run.first() else {
         faults.add(at, "is empty; write the program's path and its arguments");
         return None;
@@ -227,9 +237,17 @@ fn arguments(run: &[raw::Text], at: &str, faults: &mut Faults<'_>) -> Option<Vec
     faults.take(&format!("{at}[0]"), value::path(&program.0))?;
     each(run, at, |word, at| match word.0.as_str() {
         "{hostname}" => Some(Argument::Hostname),
-        text if text.contains(['{', '}', '\0']) => {
+        "{sandbox}" if raw.lifetime == raw::Lifetime::PerConnection => Some(Argument::Sandbox),
+        "{sandbox}" => {
             let what =
-                format!("\"{text}\" is not an argument; of braces only {{hostname}} is known");
+                "only a sandbox that is made for one connection has an id to tell; remove it";
+            faults.add(at, what);
+            None
+        }
+        text if text.contains(['{', '}', '\0']) => {
+            let what = format!(
+                "\"{text}\" is not an argument; of braces only {{hostname}} and {{sandbox}} are known"
+            );
             faults.add(at, what);
             None
         }
@@ -364,6 +382,8 @@ fn listen(
         port,
         zone,
         to: faults.name(&format!("{at}.to"), to)?,
+        full: connections::full(raw, lifetime, at, faults)?,
+        pool: connections::pool(raw, lifetime, at, faults)?,
     })
 }
 
@@ -489,12 +509,14 @@ fn capability(raw: &raw::Capability, at: &str, faults: &mut Faults<'_>) -> Optio
     })
 }
 
-fn limits(raw: &raw::Limits, at: &str, faults: &mut Faults<'_>) -> Option<Limits> {
+fn limits(service: &raw::Service, at: &str, faults: &mut Faults<'_>) -> Option<Limits> {
+    let raw = &service.limits;
     let field = |key: &str| format!("{at}.{key}");
     let memory = faults.size(&field("memory"), &raw.memory.0, MEMORY);
     let tasks = faults.number(&field("tasks"), raw.tasks, 1..=512);
     let files = faults.number(&field("files"), raw.files, 8..=65_536);
     let file_size = faults.size(&field("file-size"), &raw.file_size.0, 0..=4 << 30);
+    let connections = connections::limits(service, at, faults);
     let cpu = match &raw.cpu {
         Some(text) => Some(faults.take(&field("cpu"), Percent::parse(&text.0))?),
         None => None,
@@ -505,6 +527,7 @@ fn limits(raw: &raw::Limits, at: &str, faults: &mut Faults<'_>) -> Option<Limits
         files: files?,
         file_size: file_size?,
         cpu,
+        connections: connections?,
     })
 }
 

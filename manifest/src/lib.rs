@@ -12,6 +12,7 @@
 //! `apps/email/app.yaml` explains every key where it first stands.
 
 mod check;
+mod connections;
 mod located;
 mod near;
 mod raw;
@@ -20,6 +21,7 @@ mod value;
 pub use near::closest;
 pub use value::{Name, Percent, Size};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,6 +90,10 @@ pub struct Service {
     pub loopback: Loopback,
     /// What it may use up.
     pub limits: Limits,
+    /// What each exit code of a service that serves connections says of how the
+    /// connection went. A code is all that it can tell: 8 bits, and none of the
+    /// sender's words.
+    pub outcomes: BTreeMap<u8, Name>,
     /// Its whole environment but for LISTEN_FDS and its companions.
     pub environment: Vec<(String, String)>,
 }
@@ -95,6 +101,18 @@ pub struct Service {
 /// A word of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
+    /// Said as it stands.
+    Text(String),
+    /// `{hostname}`: the name by which the box is known to other mail servers.
+    Hostname,
+    /// `{sandbox}`: the sandbox's own id, `smtp-in-17`; only what serves one
+    /// connection has it.
+    Sandbox,
+}
+
+/// A piece of what is said to a connection that finds no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
     /// Said as it stands.
     Text(String),
     /// `{hostname}`: the name by which the box is known to other mail servers.
@@ -133,6 +151,11 @@ pub struct Listen {
     pub zone: Zone,
     /// The descriptor's name inside (LISTEN_FDNAMES).
     pub to: Name,
+    /// The line, without its end, for a connection that finds no place; empty:
+    /// it is closed without a word.
+    pub full: Vec<Piece>,
+    /// How many sets of sandboxes are kept ready, each for one connection.
+    pub pool: u32,
 }
 
 /// Who reaches a port.
@@ -305,6 +328,35 @@ pub struct Limits {
     pub file_size: Size,
     /// Of one processor; `None`: as much as there is.
     pub cpu: Option<Percent>,
+    /// Of the connections to one of its ports.
+    pub connections: Connections,
+}
+
+/// How many connections a port has room for. One sender is an IPv4 address or a
+/// /64 of IPv6, which is what one subscriber has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Served at once.
+    pub at_once: u32,
+    /// Of them, from one sender.
+    pub from_one_address: u32,
+    /// Connections that wait for a place, besides.
+    pub waiting: u32,
+    /// Of them, from one sender.
+    pub waiting_from_one_address: u32,
+}
+
+impl Default for Connections {
+    /// What a service has whose manifest says nothing: all may wait that a mail
+    /// server opens at once to one other (Postfix: 20).
+    fn default() -> Self {
+        Self {
+            at_once: 8,
+            from_one_address: 4,
+            waiting: 120,
+            waiting_from_one_address: 28,
+        }
+    }
 }
 
 /// One thing that is wrong with a manifest.

@@ -46,6 +46,8 @@ pub struct Service {
     pub loopback: Loopback,
     pub limits: Limits,
     #[serde(default)]
+    pub outcomes: BTreeMap<i64, String>,
+    #[serde(default)]
     pub environment: BTreeMap<String, Text>,
 }
 
@@ -64,6 +66,8 @@ pub struct Listen {
     pub port: i64,
     pub zone: Zone,
     pub to: Option<String>,
+    pub full: Option<String>,
+    pub pool: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -175,6 +179,10 @@ pub struct Limits {
     pub file_size: Text,
     pub deadline: Option<Text>,
     pub cpu: Option<Text>,
+    pub at_once: Option<i64>,
+    pub from_one_address: Option<i64>,
+    pub waiting: Option<i64>,
+    pub waiting_from_one_address: Option<i64>,
 }
 
 /// A scalar as text, also where YAML sees a number: `memory: 128` is a size

@@ -2,6 +2,7 @@
 //! beside it: `bad/NAME.yaml` and `bad/NAME.txt`. With `UPDATE_GOLDEN=1` in the
 //! environment the messages are written anew, for people to review.
 
+use manifest::{Argument, Connections, Piece};
 use std::path::{Path, PathBuf};
 
 fn here() -> &'static Path {
@@ -77,6 +78,34 @@ fn the_app_email_is_good_and_every_end_of_a_channel_is_found() {
         providers,
         ["unbound", "signer", "gate", "spamassassin", "gate"]
     );
+}
+
+#[test]
+fn who_waits_is_told_and_an_exit_code_has_a_word() {
+    let text = |limits: &str| {
+        format!(
+            "app: x\nservices:\n  front:\n    run: [/front, \"{{sandbox}}\"]\n    lifetime: per-connection\n    listen: [{{ port: 25, zone: public, pool: 2, full: \"421 {{hostname}} busy\" }}]\n    outcomes: {{ 10: delivered }}\n    limits: {{ memory: 1M, tasks: 1, files: 8, file-size: 0, deadline: 1m{limits} }}\n"
+        )
+    };
+    let app = manifest::read("x", &text(", at-once: 2, waiting: 7")).unwrap();
+    let front = app.service("front").unwrap();
+    let numbers = front.limits.connections;
+    assert_eq!((numbers.at_once, numbers.from_one_address), (2, 2));
+    assert_eq!((numbers.waiting, numbers.waiting_from_one_address), (7, 7));
+    assert_eq!(front.run[1], Argument::Sandbox);
+    assert_eq!(front.listen[0].pool, 2);
+    assert_eq!(
+        front.listen[0].full,
+        [
+            Piece::Text("421 ".into()),
+            Piece::Hostname,
+            Piece::Text(" busy".into())
+        ]
+    );
+    assert_eq!(front.outcomes[&10].as_str(), "delivered");
+    let app = manifest::read("x", &text("")).unwrap();
+    let numbers = app.service("front").unwrap().limits.connections;
+    assert_eq!(numbers, Connections::default());
 }
 
 #[test]

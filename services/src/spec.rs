@@ -86,6 +86,7 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
             .map(|argument| match argument {
                 Argument::Text(text) => text.clone(),
                 Argument::Hostname => place.hostname.clone(),
+                Argument::Sandbox => name.clone(),
             })
             .collect(),
         env,

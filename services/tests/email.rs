@@ -167,7 +167,7 @@ fn only_the_resolver_dials_the_internet() {
 fn the_name_of_the_box_is_an_argument_and_nothing_else_is_filled_in() {
     assert_eq!(
         spec_of("smtp-in", "7").argv,
-        ["/smtp-in", "mail.example.org"]
+        ["/smtp-in", "mail.example.org", "smtp-in-7"]
     );
     assert_eq!(spec_of("smtp-in", "7").name, "smtp-in-7");
 }
