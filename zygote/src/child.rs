@@ -11,13 +11,14 @@ use landlock::{
     RulesetStatus, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pipe2, write};
 
 use crate::filter::Filter;
+use crate::protocol::{FIRST_HANDED, MOST_HANDED};
 use crate::sys;
 
 /// Where a child finds its socket.
@@ -25,6 +26,9 @@ const SOCKET: i32 = 3;
 
 /// Where a child finds its seed, at the end of a pipe.
 const SEED: i32 = 4;
+
+/// Above every number that a child uses; below its limit of open files.
+const ABOVE: i32 = 64;
 
 /// The directory of the root that has nothing in it.
 const EMPTY: &str = "/empty";
@@ -78,11 +82,12 @@ impl Step {
     }
 }
 
-/// Locks this process down and leaves it `socket` at 3 and a seed at 4. The
-/// descriptors that the caller owned are gone; it must forget them.
-pub(crate) fn lock(socket: OwnedFd, filter: &Filter) -> Result<(), Step> {
+/// Locks this process down and leaves it `socket` at 3, a seed at 4 and `handed`
+/// from 5 on. The descriptors that the caller owned are gone; it must forget
+/// them.
+pub(crate) fn lock(socket: OwnedFd, handed: Vec<OwnedFd>, filter: &Filter) -> Result<(), Step> {
     let at = |step| move |_| step;
-    keep_only(socket).map_err(at(Step::Descriptors))?;
+    keep_only(socket, handed).map_err(at(Step::Descriptors))?;
     seed().map_err(at(Step::Seed))?;
     set_pdeathsig(Signal::SIGKILL).map_err(at(Step::ParentDeath))?;
     limit().map_err(at(Step::Rlimits))?;
@@ -102,14 +107,28 @@ pub(crate) fn lock(socket: OwnedFd, filter: &Filter) -> Result<(), Step> {
     filter.install().map_err(|_| Step::Seccomp)
 }
 
-/// The socket at 3, what the zygote has at 0 (`/dev/null`) also at 1 and 2, so
-/// that no child writes into the log, and nothing else.
-fn keep_only(socket: OwnedFd) -> Result<(), Errno> {
-    sys::dup_onto(socket.as_raw_fd(), SOCKET)?;
-    std::mem::forget(socket);
+/// The socket at 3, what was handed over from 5 on, what the zygote has at 0
+/// (`/dev/null`) also at 1 and 2, so that no child writes into the log, and
+/// nothing else.
+fn keep_only(socket: OwnedFd, handed: Vec<OwnedFd>) -> Result<(), Errno> {
+    if handed.len() > MOST_HANDED {
+        return Err(Errno::EMFILE);
+    }
+    let numbers = [SOCKET].into_iter().chain(FIRST_HANDED..);
+    let mut moves = Vec::new();
+    for (fd, to) in [socket].into_iter().chain(handed).zip(numbers) {
+        // Out of the way first: one may be where another has to go.
+        moves.push((fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?, to));
+        std::mem::forget(fd);
+    }
+    for (from, to) in &moves {
+        sys::dup_onto(*from, *to)?;
+    }
     sys::dup_onto(0, 1)?;
     sys::dup_onto(0, 2)?;
-    sys::close_from(SOCKET as u32 + 1)
+    sys::close_range(SEED as u32, SEED as u32)?;
+    let last = moves.iter().map(|(_, to)| *to).fold(SEED, i32::max);
+    sys::close_range(last as u32 + 1, u32::MAX)
 }
 
 /// A seed for Perl, which can't ask the kernel for one: there is no device.
@@ -134,7 +153,7 @@ fn limit() -> Result<(), Errno> {
     set(Resource::RLIMIT_FSIZE, 0)?;
     set(Resource::RLIMIT_CORE, 0)?;
     set(Resource::RLIMIT_NPROC, 0)?;
-    set(Resource::RLIMIT_NOFILE, 8)?;
+    set(Resource::RLIMIT_NOFILE, 8 + MOST_HANDED as u64)?;
     set(Resource::RLIMIT_AS, 420 << 20)
 }
 

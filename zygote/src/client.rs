@@ -1,14 +1,14 @@
 //! The supervisor's side: waits until the zygote is loaded, asks for children.
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
-use crate::protocol::{CHILD, ERROR, FORK, MOST_BYTES, READY};
+use crate::protocol::{CHILD, ERROR, FORK, MOST_BYTES, MOST_HANDED, READY};
 use crate::sys;
 
 /// A zygote, seen through its control socket. Dropping it ends the zygote and
@@ -18,8 +18,8 @@ pub struct Zygote {
     control: OwnedFd,
 }
 
-/// Why the zygote gave no child. After any but [`ClientError::Refused`], it is
-/// to be replaced.
+/// Why the zygote gave no child. After any but [`ClientError::Refused`] and
+/// [`ClientError::TooMany`], it is to be replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// It ended: its log has the reason.
@@ -31,6 +31,9 @@ pub enum ClientError {
     /// It runs, and can't make a child now.
     #[error("the zygote refused: {0}")]
     Refused(String),
+    /// More than a child can be given; it was not asked.
+    #[error("{0} descriptors for one child, but at most {MOST_HANDED} can be handed over")]
+    TooMany(usize),
     /// It said what the protocol does not have.
     #[error("the zygote answered {0:?} with {1} descriptors, which means nothing; replace it")]
     Unexpected(String, usize),
@@ -64,10 +67,27 @@ impl Zygote {
     /// zygote's. It ends by itself when the socket closes before a whole
     /// message came; a deadline is the caller's to keep.
     ///
+    /// The child has `handed`, at most [`MOST_HANDED`], at
+    /// [`FIRST_HANDED`](crate::protocol::FIRST_HANDED) and the numbers after it,
+    /// in this order. The zygote keeps no copy; the caller may close its own.
+    ///
     /// # Errors
-    /// As for [`Zygote::wait_ready`], and when the kernel gives no child.
-    pub fn fork(&mut self, most: Duration) -> Result<(OwnedFd, OwnedFd), ClientError> {
-        match send(self.control.as_raw_fd(), &[FORK], MsgFlags::MSG_NOSIGNAL) {
+    /// As for [`Zygote::wait_ready`], when the kernel gives no child, and when
+    /// there are too many descriptors.
+    pub fn fork(
+        &mut self,
+        handed: &[BorrowedFd],
+        most: Duration,
+    ) -> Result<(OwnedFd, OwnedFd), ClientError> {
+        if handed.len() > MOST_HANDED {
+            return Err(ClientError::TooMany(handed.len()));
+        }
+        let numbers: Vec<_> = handed.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let along = if numbers.is_empty() { &[][..] } else { &rights };
+        let packet = [IoSlice::new(&[FORK])];
+        let control = self.control.as_raw_fd();
+        match sendmsg::<()>(control, &packet, along, MsgFlags::MSG_NOSIGNAL, None) {
             Ok(_) => {}
             Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(ClientError::Ended),
             Err(e) => return Err(e.into()),

@@ -4,7 +4,7 @@
 //! | from | packet | meaning |
 //! | --- | --- | --- |
 //! | zygote | `R` | the rules are loaded |
-//! | supervisor | `F` | make a child |
+//! | supervisor | `F` with up to four descriptors | make a child that has them |
 //! | zygote | `C` with two descriptors | the child's socket and its pidfd |
 //! | zygote | `E` and text | no child, and why |
 //!
@@ -25,6 +25,12 @@ pub const CHILD: u8 = b'C';
 
 /// There is no child; text follows.
 pub const ERROR: u8 = b'E';
+
+/// Descriptors that may come along with [`FORK`].
+pub const MOST_HANDED: usize = 4;
+
+/// Where a child finds the first of them; the others follow.
+pub const FIRST_HANDED: i32 = 5;
 
 /// Bytes of the longest packet.
 pub const MOST_BYTES: usize = 512;

@@ -1,6 +1,6 @@
 //! The zygote's loop: answers the control socket and reaps its children.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -8,7 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    send, sendmsg, socketpair,
 };
 use nix::sys::stat::{SFlag, fstat, major, minor};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Step};
 use crate::filter::{Filter, FilterError};
-use crate::protocol::{CHILD, CONTROL, ERROR, FORK, MOST_CHILDREN, READY};
+use crate::protocol::{CHILD, CONTROL, ERROR, FORK, MOST_CHILDREN, MOST_HANDED, READY};
 use crate::sys::{self, Forked};
 
 /// The first number of a passed descriptor: sd_listen_fds(3).
@@ -56,6 +57,16 @@ pub(crate) fn serve() {
     }
 }
 
+/// What the supervisor wants.
+enum Command {
+    /// A child that has these.
+    Fork(Vec<OwnedFd>),
+    /// Nothing that there is.
+    Refused,
+    /// Nothing any more.
+    Closed,
+}
+
 struct Zygote {
     control: OwnedFd,
     filter: Filter,
@@ -85,20 +96,19 @@ impl Zygote {
             if !self.wait()? {
                 continue;
             }
-            let mut command = [0; 2];
-            match recv(self.control.as_raw_fd(), &mut command, MsgFlags::empty()) {
-                Ok(0) | Err(Errno::ECONNRESET) => return Err(ServeError::Closed),
-                Ok(1) if command[0] == FORK => {}
-                Ok(_) => {
+            let handed = match self.command() {
+                Ok(Command::Closed) | Err(Errno::ECONNRESET) => return Err(ServeError::Closed),
+                Ok(Command::Fork(handed)) => handed,
+                Ok(Command::Refused) => {
                     self.refuse("an unknown command; the only one is F")?;
                     continue;
                 }
                 Err(Errno::EINTR) => continue,
                 Err(e) => return Err(ServeError::Control(e)),
-            }
+            };
             match self.fork() {
                 Ok(Some(socket)) => {
-                    let locked = child::lock(socket, &self.filter);
+                    let locked = child::lock(socket, handed, &self.filter);
                     // Its descriptors are closed, or another's by now.
                     std::mem::forget(self);
                     match locked {
@@ -106,6 +116,7 @@ impl Zygote {
                         Err(step) => sys::exit(step.code()),
                     }
                 }
+                // Here what was handed over is closed.
                 Ok(None) => {}
                 Err(Errno::EPIPE) => return Err(ServeError::Closed),
                 Err(error) => self.refuse(&format!("no child: {error}"))?,
@@ -128,6 +139,30 @@ impl Zygote {
         let command = fds[0].any() == Some(true);
         self.children.retain(|(pid, pidfd)| !ended(*pid, pidfd));
         Ok(command)
+    }
+
+    /// One packet, with what came along.
+    fn command(&self) -> Result<Command, Errno> {
+        let mut bytes = [0; 2];
+        let mut space = nix::cmsg_space!([i32; MOST_HANDED]);
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let control = self.control.as_raw_fd();
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(control, &mut slices, Some(&mut space), flags)?;
+        let mut handed = Vec::new();
+        // When more came than there is space for (ENOBUFS), those that did come
+        // have numbers that nobody knows: the zygote ends, and they with it.
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = part {
+                handed.extend(numbers.into_iter().map(sys::owned));
+            }
+        }
+        let length = message.bytes;
+        Ok(match &bytes[..length] {
+            [] if handed.is_empty() => Command::Closed,
+            [FORK] => Command::Fork(handed),
+            _ => Command::Refused,
+        })
     }
 
     /// Makes a child and hands it over. In the child: its socket.

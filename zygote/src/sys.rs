@@ -63,11 +63,11 @@ pub(crate) fn dup_onto(from: RawFd, to: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
-/// Closes every descriptor from `first` on. Only for a child that owns its
-/// whole table.
-pub(crate) fn close_from(first: u32) -> Result<()> {
+/// Closes every descriptor from `first` to `last`. Only for a child that owns
+/// its whole table.
+pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     // SAFETY: only integers; the caller forgets what it owned there.
-    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
 /// Ends the process at once: no handler of Perl's or of C's runs.

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
 use nix::unistd::Pid;
 use sandbox::policy::load_str;
 use sandbox::{
@@ -158,7 +160,7 @@ fn send(socket: OwnedFd, message: &[u8]) -> UnixStream {
 
 /// Sends a message to a new child and gives all that came back.
 fn scan(running: &mut Running, message: &[u8]) -> String {
-    let (socket, pidfd) = running.zygote.fork(PATIENCE).unwrap();
+    let (socket, pidfd) = running.zygote.fork(&[], PATIENCE).unwrap();
     let mut answer = String::new();
     send(socket, message).read_to_string(&mut answer).unwrap();
     assert!(ends(&pidfd), "the child is still there after its answer");
@@ -192,7 +194,7 @@ fn status(pid: i32, field: &str) -> String {
 
 /// Makes a child and waits until it has given up everything.
 fn locked(running: &mut Running) -> (OwnedFd, OwnedFd, i32) {
-    let (socket, pidfd) = running.zygote.fork(PATIENCE).unwrap();
+    let (socket, pidfd) = running.zygote.fork(&[], PATIENCE).unwrap();
     let pid = pid(&pidfd);
     let end = Instant::now() + PATIENCE;
     // The seed's descriptor is the last to go.
@@ -211,6 +213,11 @@ fn locked(running: &mut Running) -> (OwnedFd, OwnedFd, i32) {
 
 /// What Perl of an attacker's, run in a child, gives; empty when it was killed.
 fn attack(running: &mut Running, code: &str) -> String {
+    scan(running, &attacking(code))
+}
+
+/// A message that makes the hostile plugin run `code`.
+fn attacking(code: &str) -> Vec<u8> {
     let hex: String = code.bytes().map(|b| format!("{b:02x}")).collect();
     // A field's line has limits elsewhere; here it is folded anyway.
     let folded: Vec<&str> = hex
@@ -219,8 +226,7 @@ fn attack(running: &mut Running, code: &str) -> String {
         .map(|c| str::from_utf8(c).unwrap())
         .collect();
     let field = format!("X-Hostile: {}\nSubject: x\n\n", folded.join("\n "));
-    let message = messages::with_fields("mail.example.com", &field, b"x\n");
-    scan(running, &message)
+    messages::with_fields("mail.example.com", &field, b"x\n")
 }
 
 /// `score=5.3 required=5.0 tests=A,B` in its parts.
@@ -395,6 +401,85 @@ fn a_child_that_reads_its_message_has_nothing_but_its_socket() {
     }
 }
 
+/// Hands two pipes over to a child that runs `code`, and gives what came out of
+/// each and on its socket.
+fn attack_with_two_pipes(running: &mut Running, code: &str) -> [String; 3] {
+    let pipes = [(); 2].map(|()| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap());
+    let handed = [pipes[0].1.as_fd(), pipes[1].1.as_fd()];
+    let (socket, pidfd) = running.zygote.fork(&handed, PATIENCE).unwrap();
+    let mut answer = String::new();
+    send(socket, &attacking(code))
+        .read_to_string(&mut answer)
+        .unwrap();
+    assert!(ends(&pidfd));
+    // Our own copies are closed here; the zygote has none, or this would not end.
+    let [one, two] = pipes.map(|(read, write)| {
+        drop(write);
+        let mut text = String::new();
+        fs::File::from(read).read_to_string(&mut text).unwrap();
+        text
+    });
+    [one, two, answer]
+}
+
+#[test]
+fn a_child_has_what_was_handed_over_in_order_and_the_zygote_keeps_none_of_it() {
+    let mut running = start(hostile());
+    let open = |running: &Running| {
+        let zygote = running.sandbox.pid();
+        fs::read_dir(format!("/proc/{zygote}/fd")).unwrap().count()
+    };
+    let before = open(&running);
+    let code = "POSIX::write(5, 'first', 5); POSIX::write(6, 'second', 6); \
+                POSIX::write(7, 'x', 1) // 'no third'";
+    let [one, two, answer] = attack_with_two_pipes(&mut running, code);
+    assert_eq!((&*one, &*two), ("first", "second"));
+    assert!(answer.starts_with("[no third]\n"), "{answer}");
+    // The next child, which is given nothing, has nothing.
+    let code = "POSIX::write(5, 'x', 1) // 'nothing'";
+    assert!(attack(&mut running, code).starts_with("[nothing]\n"));
+    // It reaps a child soon after its end, and has the child's pidfd until then.
+    let end = Instant::now() + PATIENCE;
+    while open(&running) != before {
+        assert!(Instant::now() < end, "the zygote kept a descriptor");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // The seed is still where it was.
+    let seeds = [(); 2].map(|()| attack_with_two_pipes(&mut running, "rand(1e9)")[2].clone());
+    assert!(seeds[0].starts_with('['), "{seeds:?}");
+    assert_ne!(seeds[0].lines().next(), seeds[1].lines().next());
+}
+
+#[test]
+fn no_child_is_given_more_than_four_descriptors() {
+    let mut running = start(hostile());
+    let null = fs::File::open("/dev/null").unwrap();
+    let error = running
+        .zygote
+        .fork(&[null.as_fd(); 5], PATIENCE)
+        .unwrap_err();
+    assert!(matches!(error, ClientError::TooMany(5)), "{error}");
+    let four = running.zygote.fork(&[null.as_fd(); 4], PATIENCE).unwrap();
+    let mut answer = String::new();
+    let code = "join ' ', map { defined POSIX::read($_, my $b, 1) ? 'open' : 'none' } 5 .. 9";
+    send(four.0, &attacking(code))
+        .read_to_string(&mut answer)
+        .unwrap();
+    let expected = "[open open open open none]\n";
+    assert!(answer.starts_with(expected), "{answer}");
+    // A supervisor that sends five all the same loses its zygote.
+    let fds = [null.as_raw_fd(); 5];
+    sendmsg::<()>(
+        running.zygote.as_fd().as_raw_fd(),
+        &[IoSlice::new(b"F")],
+        &[ControlMessage::ScmRights(&fds)],
+        MsgFlags::empty(),
+        None,
+    )
+    .unwrap();
+    assert_eq!(running.sandbox.wait().unwrap(), Exit::Code(1));
+}
+
 #[test]
 fn hostile_perl_in_a_child_reaches_no_file() {
     let mut running = start(hostile());
@@ -500,7 +585,7 @@ fn a_child_that_loops_can_be_killed_and_one_that_eats_memory_ends() {
 fn a_message_that_is_cut_short_or_too_long_has_no_answer() {
     let mut running = start(plain());
     let started = Instant::now();
-    let (socket, pidfd) = running.zygote.fork(PATIENCE).unwrap();
+    let (socket, pidfd) = running.zygote.fork(&[], PATIENCE).unwrap();
     let mut socket = UnixStream::from(socket);
     socket.write_all(&100u32.to_be_bytes()).unwrap();
     socket.write_all(b"Subject: cut").unwrap();
@@ -509,7 +594,7 @@ fn a_message_that_is_cut_short_or_too_long_has_no_answer() {
     socket.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "");
     assert!(ends(&pidfd));
-    let (socket, pidfd) = running.zygote.fork(PATIENCE).unwrap();
+    let (socket, pidfd) = running.zygote.fork(&[], PATIENCE).unwrap();
     let mut socket = UnixStream::from(socket);
     socket
         .write_all(&(512 * 1024 + 1u32).to_be_bytes())
@@ -539,7 +624,7 @@ fn when_the_zygote_is_killed_its_children_die() {
     let (_socket, pidfd, _) = locked(&mut running);
     running.sandbox.kill().unwrap();
     assert!(ends(&pidfd));
-    let error = running.zygote.fork(PATIENCE).unwrap_err();
+    let error = running.zygote.fork(&[], PATIENCE).unwrap_err();
     assert!(matches!(error, ClientError::Ended), "{error}");
 }
 
@@ -557,9 +642,9 @@ fn beyond_the_most_children_the_zygote_refuses_and_goes_on() {
     let mut running = start(plain());
     let mut children = Vec::new();
     for _ in 0..zygote::protocol::MOST_CHILDREN {
-        children.push(running.zygote.fork(PATIENCE).unwrap());
+        children.push(running.zygote.fork(&[], PATIENCE).unwrap());
     }
-    let error = running.zygote.fork(PATIENCE).unwrap_err().to_string();
+    let error = running.zygote.fork(&[], PATIENCE).unwrap_err().to_string();
     assert!(
         error.starts_with("the zygote refused: no child: "),
         "{error}"

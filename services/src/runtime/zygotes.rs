@@ -126,7 +126,7 @@ impl Zygotes {
         let name = service.name.as_str();
         let current = lock(&self.state).current.clone();
         let generation = current.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
-        let made = lock(&generation.zygote).fork(FORKING);
+        let made = lock(&generation.zygote).fork(&[], FORKING);
         match made {
             Ok((socket, pidfd)) => {
                 generation.children.fetch_add(1, Ordering::Relaxed);

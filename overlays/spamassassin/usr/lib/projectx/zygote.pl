@@ -1,6 +1,7 @@
 # Loads SpamAssassin once, then lets libzygote.so make one child a message.
 # This process never sees mail. Zy::serve is Rust, and returns only in a child
-# that holds nothing but its socket (3) and a pipe with a seed (4).
+# that holds nothing but its socket (3), a pipe with a seed (4) and what the
+# supervisor handed over for it (from 5 on).
 use strict;
 use warnings;
 
