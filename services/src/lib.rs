@@ -5,11 +5,12 @@
 //! explains to people what a service may do computes it from the same value.
 //! [`descriptors`] says which descriptors a service gets, in which order.
 //! [`runtime`] starts a whole app, connects its services by their channels, and
-//! keeps it running.
+//! keeps it running. [`leftovers`] is for tests: what of it is still there afterwards.
 
 mod descriptors;
 pub mod egress;
 mod ids;
+pub mod leftovers;
 pub mod runtime;
 mod spec;
 mod volumes;
