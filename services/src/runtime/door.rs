@@ -1,15 +1,17 @@
 //! A port for strangers: open while the app is ready, one thread that accepts,
-//! one thread a connection.
+//! one thread a connection. Who finds no place is told so, and never dropped in
+//! silence: the sender keeps the message and comes again.
 
 use super::backoff::Backoff;
-use super::slots::Slots;
-use super::{Shared, visit};
+use super::farewell::{self, Farewell, Farewells};
+use super::slots::{Guest, Slots};
+use super::{Shared, lock, visit};
 use manifest::{Listen, Service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,35 +20,44 @@ const LOOK: u16 = 200;
 /// How long a connection waits for its turn: less than the five minutes that a
 /// sender waits for the greeting (RFC 5321 section 4.5.3.2.1).
 const TURN: Duration = Duration::from_secs(4 * 60);
+/// How often the journal says how many were turned away.
+const TELLING: Duration = Duration::from_secs(60);
 
 /// One port of a per-connection service.
 #[derive(Debug)]
 pub(super) struct Door {
-    service: String,
     port: u16,
-    to: String,
     open: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     backoff: Backoff,
     house: Arc<House>,
 }
 
 /// What the connections of one door share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct House {
+    service: String,
+    to: String,
+    /// What a connection is told that finds no place.
+    full: String,
     slots: Arc<Slots>,
     count: AtomicU64,
 }
 
 impl Door {
     /// A closed one.
-    pub(super) fn new(service: &Service, listen: &Listen) -> Self {
-        Self {
+    pub(super) fn new(shared: &Shared, service: &Service, listen: &Listen) -> Self {
+        let house = House {
             service: service.name.to_string(),
-            port: listen.port,
             to: listen.to.to_string(),
+            full: farewell::line(&listen.full, &shared.setting.hostname),
+            slots: Arc::new(Slots::new(service.limits.connections)),
+            count: AtomicU64::new(0),
+        };
+        Self {
+            port: listen.port,
             open: None,
             backoff: Backoff::default(),
-            house: Arc::default(),
+            house: Arc::new(house),
         }
     }
 
@@ -76,21 +87,24 @@ impl Door {
             Ok(listener) => listener,
             Err(error) => {
                 let pause = self.backoff.ended(Duration::ZERO);
-                let words = format!("{}: port {port}: {error}; again in {pause:?}", self.service);
+                let words = format!(
+                    "{}: port {port}: {error}; again in {pause:?}",
+                    self.house.service
+                );
                 return shared.journal.event(&words);
             }
         };
         let closing = Arc::new(AtomicBool::new(false));
         let (shared_with, house) = (Arc::clone(shared), Arc::clone(&self.house));
-        let (service, to, told) = (self.service.clone(), self.to.clone(), Arc::clone(&closing));
+        let told = Arc::clone(&closing);
         let thread = std::thread::Builder::new()
             .name(format!("port-{port}"))
-            .spawn(move || accept(&listener, &told, &shared_with, &house, &service, &to));
+            .spawn(move || accept(&listener, &told, &shared_with, &house));
         if let Ok(thread) = thread {
             self.open = Some((closing, thread));
             shared
                 .journal
-                .event(&format!("{}: port {port} is open", self.service));
+                .event(&format!("{}: port {port} is open", self.house.service));
         }
     }
 
@@ -100,20 +114,21 @@ impl Door {
         };
         closing.store(true, Ordering::Relaxed);
         thread.join().ok();
-        let words = format!("{}: port {} is closed", self.service, self.port);
+        let words = format!("{}: port {} is closed", self.house.service, self.port);
         shared.journal.event(&words);
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    closing: &AtomicBool,
-    shared: &Arc<Shared>,
-    house: &Arc<House>,
-    service: &str,
-    to: &str,
-) {
+fn accept(listener: &TcpListener, closing: &AtomicBool, shared: &Arc<Shared>, house: &Arc<House>) {
+    let mut farewells = Farewells::default();
+    let (mut turned_away, mut told) = (0_u64, Instant::now());
     while !closing.load(Ordering::Relaxed) {
+        farewells.sweep();
+        if turned_away > 0 && told.elapsed() >= TELLING {
+            let words = format!("{}: {turned_away} found no place", house.service);
+            shared.journal.event(&words);
+            (turned_away, told) = (0, Instant::now());
+        }
         let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(LOOK)).ok();
         let (connection, from) = match listener.accept() {
@@ -125,23 +140,48 @@ fn accept(
                 continue;
             }
         };
-        let Some(guest) = house.slots.admit(from.ip()) else {
-            continue;
+        let refused = match house.slots.admit(from.ip()) {
+            Some(guest) => begin(shared, house, guest, connection, from),
+            None => Some(connection),
         };
-        let number = house.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let (shared, house) = (Arc::clone(shared), Arc::clone(house));
-        let (service, to) = (service.to_owned(), to.to_owned());
-        let thread = std::thread::Builder::new()
-            .name(format!("visit-{number}"))
-            .stack_size(256 << 10);
-        let (journal, service_name) = (Arc::clone(&shared.journal), service.clone());
-        // Without a thread, guest and connection are dropped.
-        let spawned = thread.spawn(move || {
-            let _guest = guest;
-            serve(&shared, &house, &service, &to, connection, from, number);
-        });
-        if let Err(error) = spawned {
-            journal.event(&format!("{service_name}: no thread: {error}"));
+        if let Some(connection) = refused {
+            turned_away += 1;
+            farewells.add(connection, &house.full);
+        }
+    }
+    farewells.finish();
+}
+
+/// Gives a connection a thread; it comes back where there is none to be had.
+fn begin(
+    shared: &Arc<Shared>,
+    house: &Arc<House>,
+    guest: Guest,
+    connection: TcpStream,
+    from: SocketAddr,
+) -> Option<TcpStream> {
+    let number = house.count.fetch_add(1, Ordering::Relaxed) + 1;
+    let (shared_with, house) = (Arc::clone(shared), Arc::clone(house));
+    let service = house.service.clone();
+    // A closure that gets no thread is dropped with all that it owns.
+    let kept = Arc::new(Mutex::new(Some((guest, connection))));
+    let taken = Arc::clone(&kept);
+    let thread = std::thread::Builder::new()
+        .name(format!("visit-{number}"))
+        .stack_size(256 << 10);
+    let spawned = thread.spawn(move || {
+        let taken = lock(&taken).take();
+        if let Some((_guest, connection)) = taken {
+            serve(&shared_with, &house, connection, from, number);
+        }
+    });
+    match spawned {
+        Ok(_) => None,
+        Err(error) => {
+            shared
+                .journal
+                .event(&format!("{service}: no thread: {error}"));
+            lock(&kept).take().map(|(_, connection)| connection)
         }
     }
 }
@@ -154,26 +194,31 @@ fn has_hung_up(connection: &TcpStream) -> bool {
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// One connection, from its turn to its end. Where it gets none, it is closed:
-/// the sender keeps the message and comes again.
+/// One connection, from its turn to its end.
 fn serve(
     shared: &Arc<Shared>,
     house: &House,
-    service: &str,
-    to: &str,
     connection: TcpStream,
     from: SocketAddr,
     number: u64,
 ) {
-    let Some(_slot) = house.slots.enter(from.ip(), TURN) else {
-        return;
-    };
+    let turn = house.slots.enter(from.ip(), TURN);
     if has_hung_up(&connection) {
         return;
     }
-    if let Err(error) = visit::serve(shared, service, to, connection, number) {
-        shared
-            .journal
-            .event(&format!("{service}-{number}: {error}"));
+    let refused = match turn {
+        Some(_slot) => {
+            let ended = visit::serve(shared, &house.service, &house.to, connection, number);
+            ended.map_err(|(error, connection)| {
+                let words = format!("{}-{number}: {error}", house.service);
+                shared.journal.event(&words);
+                connection
+            })
+        }
+        None => Err(Some(connection)),
+    };
+    // The place is another's already.
+    if let Err(Some(connection)) = refused {
+        Farewell::begin(connection, &house.full).finish();
     }
 }

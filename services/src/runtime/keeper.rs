@@ -25,7 +25,12 @@ pub(super) fn keep(shared: &Arc<Shared>) {
             .collect();
     let mut doors: Vec<Door> =
         of_lifetime(&shared.app, |l| matches!(l, Lifetime::PerConnection { .. }))
-            .flat_map(|service| service.listen.iter().map(move |l| Door::new(service, l)))
+            .flat_map(|service| {
+                service
+                    .listen
+                    .iter()
+                    .map(move |l| Door::new(shared, service, l))
+            })
             .collect();
     let mut relays = relay::all(shared);
     let mut last_ready: Option<Instant> = None;

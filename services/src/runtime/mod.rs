@@ -14,6 +14,7 @@
 mod backoff;
 mod daemon;
 mod door;
+mod farewell;
 mod inside;
 mod journal;
 mod keeper;

@@ -2,29 +2,20 @@
 //!
 //! A connection that waits costs one thread and one descriptor, and its sender
 //! waits for a greeting, which it does for five minutes (RFC 5321 section
-//! 4.5.3.2.1). So nobody is turned away because many come at once. One address
-//! has at most half of the places and a quarter of those who wait, so a sender
-//! that keeps its connections idle does not keep others out. Who waits is let
-//! in in no order.
+//! 4.5.3.2.1). So few are turned away because many come at once. The manifest
+//! says how many there may be, in all and from one sender: one that keeps its
+//! connections idle does not keep others out. Who waits is let in in no order.
 
 use super::lock;
+use manifest::Connections;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Connections served at once.
-const PLACES: usize = 8;
-/// Of them, from one address (one /64 of IPv6).
-const OF_ONE: usize = 4;
-
-/// The most that are served or wait, and of them from one address: more than a
-/// mail server opens at once to one other (Postfix: 20).
-const PRESENT: usize = 128;
-const PRESENT_OF_ONE: usize = 32;
-
 /// The places of one port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
+    most: Connections,
     present: Mutex<Vec<IpAddr>>,
     taken: Mutex<Vec<IpAddr>>,
     freed: Condvar,
@@ -51,12 +42,24 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slots {
+    /// All free.
+    pub(super) fn new(most: Connections) -> Self {
+        Self {
+            most,
+            present: Mutex::default(),
+            taken: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
     /// Counts a new connection; `None` where there are too many.
     pub(super) fn admit(self: &Arc<Self>, who: IpAddr) -> Option<Guest> {
         let who = sender(who);
         let mut present = lock(&self.present);
-        let own = present.iter().filter(|other| **other == who).count();
-        if present.len() >= PRESENT || own >= PRESENT_OF_ONE {
+        let most = self.most;
+        let all = most.at_once + most.waiting;
+        let of_one = most.from_one_address + most.waiting_from_one_address;
+        if !has_room(&present, who, all, of_one) {
             return None;
         }
         present.push(who);
@@ -74,10 +77,8 @@ impl Slots {
     /// Waits for a place, at most this long.
     pub(super) fn enter(&self, who: IpAddr, most: Duration) -> Option<Slot<'_>> {
         let who = sender(who);
-        let full = |taken: &mut Vec<IpAddr>| {
-            let own = taken.iter().filter(|other| **other == who).count();
-            taken.len() >= PLACES || own >= OF_ONE
-        };
+        let (all, of_one) = (self.most.at_once, self.most.from_one_address);
+        let full = |taken: &mut Vec<IpAddr>| !has_room(taken, who, all, of_one);
         let guard = lock(&self.taken);
         let (mut taken, result) = self
             .freed
@@ -96,6 +97,12 @@ impl Drop for Slot<'_> {
         leave(&mut lock(&self.slots.taken), self.who);
         self.slots.freed.notify_all();
     }
+}
+
+/// Whether one more of `who` may come.
+fn has_room(there: &[IpAddr], who: IpAddr, all: u32, of_one: u32) -> bool {
+    let own = there.iter().filter(|other| **other == who).count();
+    there.len() < all as usize && own < of_one as usize
 }
 
 fn leave(all: &mut Vec<IpAddr>, who: IpAddr) {
@@ -125,7 +132,7 @@ mod tests {
 
     #[test]
     fn one_sender_has_half_of_the_places_and_all_have_eight() {
-        let slots = Slots::default();
+        let slots = Slots::new(Connections::default());
         let mine: Vec<_> = (0..5)
             .map(|_| slots.enter(ip("::ffff:192.0.2.1"), NOW))
             .collect();
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_sender_is_a_quarter_of_those_who_are_there() {
-        let slots = Arc::new(Slots::default());
+        let slots = Arc::new(Slots::new(Connections::default()));
         let mine: Vec<_> = (0..40).map(|_| slots.admit(ip("192.0.2.1"))).collect();
         assert_eq!(mine.iter().flatten().count(), 32);
         let others: Vec<_> = (0..200u8)
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn who_waits_gets_the_place_that_another_leaves() {
-        let slots = Slots::default();
+        let slots = Slots::new(Connections::default());
         let held: Vec<_> = (0..4).map(|_| slots.enter(ip("192.0.2.1"), NOW)).collect();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {

@@ -32,21 +32,48 @@ struct Visit {
 /// waits for their end and destroys them.
 ///
 /// # Errors
-/// What of it could not be made, or how it ended otherwise than by itself.
+/// What of it could not be made, with the connection, to which nothing was said
+/// yet; or, without it, how it ended otherwise than by itself.
 pub(super) fn serve(
     shared: &Arc<Shared>,
     name: &str,
     to: &str,
     connection: TcpStream,
     number: u64,
-) -> Result<(), RuntimeError> {
+) -> Result<(), (RuntimeError, Option<TcpStream>)> {
+    // A copy: what could not be started has taken the other along.
+    let copy = match connection.try_clone() {
+        Ok(copy) => copy,
+        Err(error) => return Err((RuntimeError::io(name)(error), Some(connection))),
+    };
+    match begin(shared, name, to, copy, number) {
+        Ok((visit, deadline)) => {
+            // Or the sender would wait for us when the front has ended.
+            drop(connection);
+            visit
+                .finish(shared, deadline)
+                .map_err(|error| (error, None))
+        }
+        Err(error) => Err((error, Some(connection))),
+    }
+}
+
+/// Makes the sandboxes and starts them. Returns when they are to end.
+fn begin(
+    shared: &Arc<Shared>,
+    name: &str,
+    to: &str,
+    connection: TcpStream,
+    number: u64,
+) -> Result<(Visit, Instant), RuntimeError> {
     let front = service(shared, name)?;
     let Lifetime::PerConnection { deadline } = front.lifetime else {
         return Err(RuntimeError::Unsupported(format!(
             "{name}: not per-connection"
         )));
     };
-    let give_up = Instant::now() + RECOVERY;
+    let end = Instant::now() + deadline;
+    let give_up = end.min(Instant::now() + RECOVERY);
     let mut visit = loop {
         // Something may have died since the last look; then it is started again.
         let left = give_up.saturating_duration_since(Instant::now());
@@ -66,7 +93,7 @@ pub(super) fn serve(
     };
     visit.put(name, to, connection.into());
     visit.start(shared, front, number)?;
-    visit.finish(shared, deadline)
+    Ok((visit, end))
 }
 
 impl Visit {
@@ -132,8 +159,7 @@ impl Visit {
     }
 
     /// Waits for the one that speaks with the stranger, then for the others.
-    fn finish(mut self, shared: &Shared, deadline: Duration) -> Result<(), RuntimeError> {
-        let mut end = Instant::now() + deadline;
+    fn finish(mut self, shared: &Shared, mut end: Instant) -> Result<(), RuntimeError> {
         let mut odd = Vec::new();
         // The last one started is the front.
         while let Some((instance, mut child)) = self.children.pop() {

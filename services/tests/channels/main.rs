@@ -3,6 +3,7 @@
 //! ports 25 and 443 are nobody else's.
 
 mod support;
+mod turned_away;
 
 use std::io::Read;
 use std::time::{Duration, Instant};

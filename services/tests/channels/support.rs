@@ -2,11 +2,13 @@
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{self, Signal};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::Pid;
 use services::runtime::{Journal, Running, Setting};
 use std::fs;
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,6 +117,11 @@ impl App {
         })
     }
 
+    /// The folder of its image.
+    pub fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
     /// Stops it: no process is left, and no socket's file.
     pub fn stop_leaves_nothing(self) {
         self.running.stop();
@@ -123,6 +130,21 @@ impl App {
         let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// A stranger at this address of the loopback interface.
+pub fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
+    let [a, b, c, d] = address;
+    let made = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    );
+    let made = made.unwrap();
+    bind(made.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
+    connect(made.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).unwrap();
+    made.into()
 }
 
 /// An image below `folder` whose one root holds the probe and its libraries.
