@@ -103,6 +103,20 @@ impl Group {
         })
     }
 
+    /// Moves a process in.
+    pub(crate) fn admit(&self, pid: nix::unistd::Pid) -> Result<(), CgroupError> {
+        write(&self.dir.join("cgroup.procs"), &pid.to_string())
+    }
+
+    /// Removes the directory and kills nothing; one that is not empty stays.
+    pub(crate) fn abandon(&mut self) -> Result<(), CgroupError> {
+        self.removed = true;
+        fs::remove_dir(&self.dir).map_err(|source| CgroupError {
+            path: self.dir.clone(),
+            source,
+        })
+    }
+
     /// Kills everything inside and removes the directory. A dying task keeps
     /// its cgroup busy for a moment, so this tries for up to 2 s.
     pub(crate) fn remove(&mut self) -> Result<(), CgroupError> {
@@ -167,14 +181,25 @@ fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
 }
 
 #[cfg(test)]
-mod tests {
+impl Group {
+    /// One that is there already, without limits.
+    pub(crate) fn at(dir: PathBuf) -> Self {
+        Group {
+            dir,
+            removed: false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
     use super::*;
     use crate::handle::{Child, Exit};
     use crate::sys;
     use std::os::fd::AsFd;
 
     /// Where this machine mounts cgroup v2, with or without controllers.
-    fn hierarchy() -> PathBuf {
+    pub(crate) fn hierarchy() -> PathBuf {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let line = mounts.lines().find(|l| l.contains(" - cgroup2 ")).unwrap();
         line.split(' ').nth(4).unwrap().into()
@@ -212,10 +237,7 @@ mod tests {
         let name = format!("sandbox-test-{}", std::process::id());
         let dir = hierarchy().join(name);
         fs::create_dir(&dir).unwrap();
-        let mut group = Group {
-            dir: dir.clone(),
-            removed: false,
-        };
+        let mut group = Group::at(dir.clone());
         let opened = group.open().unwrap();
         let (pid, pidfd) = sys::clone3(0, Some(opened.as_fd()), || {
             loop {

@@ -43,6 +43,7 @@
 //! user_namespaces(7), capabilities(7), landlock(7), seccomp(2) and
 //! Documentation/admin-guide/cgroup-v2.rst.
 
+mod adopted;
 mod capabilities;
 mod cgroup;
 mod child;
@@ -61,6 +62,7 @@ pub mod weak;
 #[cfg(not(feature = "weak"))]
 mod weak;
 
+pub use adopted::{AdoptError, Adopted};
 pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
 pub use handle::{Child, Dialer, Exit, kill_process};
