@@ -237,16 +237,17 @@ fn arguments(raw: &raw::Service, at: &str, faults: &mut Faults<'_>) -> Option<Ve
     faults.take(&format!("{at}[0]"), value::path(&program.0))?;
     each(run, at, |word, at| match word.0.as_str() {
         "{hostname}" => Some(Argument::Hostname),
-        "{sandbox}" if raw.lifetime == raw::Lifetime::PerConnection => Some(Argument::Sandbox),
-        "{sandbox}" => {
+        "{sandbox}" | "{created}" if raw.lifetime != raw::Lifetime::PerConnection => {
             let what =
                 "only a sandbox that is made for one connection has an id to tell; remove it";
             faults.add(at, what);
             None
         }
+        "{sandbox}" => Some(Argument::Sandbox),
+        "{created}" => Some(Argument::Created),
         text if text.contains(['{', '}', '\0']) => {
             let what = format!(
-                "\"{text}\" is not an argument; of braces only {{hostname}} and {{sandbox}} are known"
+                "\"{text}\" is not an argument; of braces only {{hostname}}, {{sandbox}} and {{created}} are known"
             );
             faults.add(at, what);
             None

@@ -108,6 +108,8 @@ pub enum Argument {
     /// `{sandbox}`: the sandbox's own id, `smtp-in-17`; only what serves one
     /// connection has it.
     Sandbox,
+    /// `{created}`: when that sandbox was made, RFC 3339 in UTC with milliseconds.
+    Created,
 }
 
 /// A piece of what is said to a connection that finds no place.

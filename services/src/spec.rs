@@ -1,5 +1,6 @@
 //! One service's sandbox.
 
+use crate::clock::rfc3339;
 use crate::descriptors::{descriptors, environment};
 use crate::ids::RANGE;
 use manifest::{
@@ -13,6 +14,7 @@ use sandbox::{
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The id of a service that has only one.
 pub(crate) const ONE: u32 = 1000;
@@ -58,10 +60,7 @@ pub enum ServiceError {
 /// # Errors
 /// When the image has no such policy, or a wrong one.
 pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, ServiceError> {
-    let name = match place.instance.as_str() {
-        "" => service.name.to_string(),
-        instance => format!("{}-{instance}", service.name),
-    };
+    let name = name(service, place);
     let range = service.ids == Ids::Range;
     let mut env = service.environment.clone();
     env.extend(environment(&descriptors(app, service)));
@@ -80,29 +79,12 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
         devices: vec![Device::Null, Device::Zero, Device::Random],
         // A program that has several processes of several users finds them there.
         proc: if range { Proc::OwnPids } else { Proc::Absent },
-        argv: service
-            .run
-            .iter()
-            .map(|argument| match argument {
-                Argument::Text(text) => text.clone(),
-                Argument::Hostname => place.hostname.clone(),
-                Argument::Sandbox => name.clone(),
-            })
-            .collect(),
+        argv: argv(service, place, &name),
         env,
-        cgroup: place.cgroups.as_ref().map(|hierarchy| Cgroup {
-            hierarchy: hierarchy.clone(),
-            path: Path::new("services").join(app.name.as_str()).join(&name),
-            memory_max: service.limits.memory.bytes(),
-            // One message that is too much for its child must not take the
-            // zygote and all other children along.
-            oom_group: !matches!(service.lifetime, Lifetime::PerMessage { .. }),
-            pids_max: service.limits.tasks,
-            cpu_max: service.limits.cpu.map(|share| CpuLimit {
-                quota_us: share.of_one_processor() * (PERIOD_US / 100),
-                period_us: PERIOD_US,
-            }),
-        }),
+        cgroup: place
+            .cgroups
+            .as_deref()
+            .map(|hierarchy| cgroup(app, service, hierarchy, &name)),
         user: match service.ids {
             Ids::Range => User::Range {
                 outside: place.first_id,
@@ -143,6 +125,61 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
         },
         name,
     })
+}
+
+/// What the sandbox of another instance is to enforce: `base`, one of the same
+/// service, with the names and times of this one.
+pub(crate) fn of_instance(base: &Spec, service: &Service, place: &Place) -> Spec {
+    let name = name(service, place);
+    let mut spec = base.clone();
+    spec.argv = argv(service, place, &name);
+    if let Some(cgroup) = &mut spec.cgroup {
+        cgroup.path.set_file_name(&name);
+    }
+    spec.name = name;
+    spec
+}
+
+fn name(service: &Service, place: &Place) -> String {
+    match place.instance.as_str() {
+        "" => service.name.to_string(),
+        instance => format!("{}-{instance}", service.name),
+    }
+}
+
+fn argv(service: &Service, place: &Place, name: &str) -> Vec<String> {
+    let words = service.run.iter().map(|argument| match argument {
+        Argument::Text(text) => text.clone(),
+        Argument::Hostname => place.hostname.clone(),
+        Argument::Sandbox => name.to_owned(),
+        Argument::Created => rfc3339(SystemTime::now()),
+    });
+    words.collect()
+}
+
+fn cgroup(app: &App, service: &Service, hierarchy: &Path, name: &str) -> Cgroup {
+    Cgroup {
+        hierarchy: hierarchy.to_owned(),
+        path: Path::new("services").join(app.name.as_str()).join(name),
+        memory_max: service.limits.memory.bytes(),
+        // A zygote survives it when one of its children is killed for its memory.
+        oom_group: !matches!(service.lifetime, Lifetime::PerMessage { .. }),
+        pids_max: service.limits.tasks,
+        cpu_max: service.limits.cpu.map(|share| CpuLimit {
+            quota_us: share.of_one_processor() * (PERIOD_US / 100),
+            period_us: PERIOD_US,
+        }),
+    }
+}
+
+/// The cgroup of a zygote's child: beside the zygote's own, with the same limits
+/// but for its tasks, as a child is one.
+pub(crate) fn message_cgroup(app: &App, service: &Service, hierarchy: &Path, name: &str) -> Cgroup {
+    Cgroup {
+        oom_group: true,
+        pids_max: 1,
+        ..cgroup(app, service, hierarchy, name)
+    }
 }
 
 fn scratch(scratch: &manifest::Scratch) -> Scratch {

@@ -165,11 +165,38 @@ fn only_the_resolver_dials_the_internet() {
 
 #[test]
 fn the_name_of_the_box_is_an_argument_and_nothing_else_is_filled_in() {
-    assert_eq!(
-        spec_of("smtp-in", "7").argv,
-        ["/smtp-in", "mail.example.org", "smtp-in-7"]
-    );
+    let argv = spec_of("smtp-in", "7").argv;
+    assert_eq!(argv[..3], ["/smtp-in", "mail.example.org", "smtp-in-7"]);
+    // When it was made: 2026-11-24T17:00:25.007Z.
+    let digits: String = argv[3]
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    assert_eq!((argv.len(), &*digits), (4, "0000-00-00T00:00:00.000Z"));
     assert_eq!(spec_of("smtp-in", "7").name, "smtp-in-7");
+}
+
+#[test]
+fn each_exit_code_of_smtp_in_has_its_word() {
+    // The numbers are those of `Came` in smtp-in/src/session.rs.
+    let app = app();
+    let outcomes = &app.service("smtp-in").unwrap().outcomes;
+    let words: Vec<(u8, &str)> = outcomes
+        .iter()
+        .map(|(code, word)| (*code, word.as_str()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            (0, "nothing"),
+            (1, "failed"),
+            (10, "delivered"),
+            (11, "junk"),
+            (12, "refused"),
+            (13, "later"),
+            (14, "broken")
+        ]
+    );
 }
 
 #[test]

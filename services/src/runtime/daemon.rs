@@ -6,16 +6,24 @@ use super::{RuntimeError, Shared, journal};
 use crate::descriptors::{FIRST, descriptors};
 use manifest::{ChannelKind, Server, Service};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Pid;
 use sandbox::{Child, Dialer};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a daemon may take to end when it is asked to.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a daemon's full queue may hold who dials it.
+const DIALLING: Duration = Duration::from_secs(5);
 
 /// A daemon and what is known of it.
 #[derive(Debug)]
@@ -252,13 +260,54 @@ impl Shared {
             }
             ChannelKind::Connected(Server::Listening) => {
                 let (path, _) = &self.listening[channel];
-                let stream = std::os::unix::net::UnixStream::connect(path)
-                    .map_err(RuntimeError::io(channel))?;
-                Ok(stream.into())
+                let dialled = dial_unix(path, DIALLING);
+                dialled.map_err(|errno| RuntimeError::io(channel)(errno.into()))
             }
             kind => Err(RuntimeError::Unsupported(format!(
                 "{channel}: a channel of kind {kind:?} to a daemon"
             ))),
         }
+    }
+}
+
+/// Connects to a Unix socket. Where the queue of the one that listens is full,
+/// connect(2) waits for room: `most` at the most.
+fn dial_unix(path: &Path, most: Duration) -> nix::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::Unix, SockType::Stream);
+    let made = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    let limit = |time| setsockopt(&made, sockopt::SendTimeout, &time);
+    limit(TimeVal::milliseconds(most.as_millis() as i64))?;
+    connect(made.as_raw_fd(), &UnixAddr::new(path)?)?;
+    // Its user sets its own.
+    limit(TimeVal::milliseconds(0))?;
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+    use nix::sys::socket::{Backlog, bind, listen};
+
+    #[test]
+    fn who_dials_a_daemon_whose_queue_is_full_waits_for_a_time_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon");
+        let hung = socket(
+            AddressFamily::Unix,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        );
+        let hung = hung.unwrap();
+        bind(hung.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&hung, Backlog::new(1).unwrap()).unwrap();
+        let most = Duration::from_millis(200);
+        let begun = Instant::now();
+        let dialled: Vec<_> = (0..4).map(|_| dial_unix(&path, most)).collect();
+        assert!(dialled[0].is_ok());
+        assert_eq!(dialled[3].as_ref().unwrap_err(), &Errno::EAGAIN);
+        let took = begun.elapsed();
+        assert!((most..most * 20).contains(&took), "{took:?}");
     }
 }

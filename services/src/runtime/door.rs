@@ -4,13 +4,15 @@
 
 use super::backoff::Backoff;
 use super::farewell::{self, Farewell, Farewells};
+use super::pool::Pool;
 use super::slots::{Guest, Slots};
-use super::{Shared, lock, visit};
-use manifest::{Listen, Service};
+use super::visit::{self, Visit};
+use super::{RuntimeError, Shared, lock};
+use manifest::{Lifetime, Listen, Service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +22,10 @@ const LOOK: u16 = 200;
 /// How long a connection waits for its turn: less than the five minutes that a
 /// sender waits for the greeting (RFC 5321 section 4.5.3.2.1).
 const TURN: Duration = Duration::from_secs(4 * 60);
+/// How long a connection waits for a part that has just failed.
+const RECOVERY: Duration = Duration::from_secs(60);
+/// And how long between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How often the journal says how many were turned away.
 const TELLING: Duration = Duration::from_secs(60);
 
@@ -27,7 +33,7 @@ const TELLING: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Door {
     port: u16,
-    open: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    open: Option<(Arc<AtomicBool>, Vec<JoinHandle<()>>)>,
     backoff: Backoff,
     house: Arc<House>,
 }
@@ -40,7 +46,7 @@ struct House {
     /// What a connection is told that finds no place.
     full: String,
     slots: Arc<Slots>,
-    count: AtomicU64,
+    pool: Pool,
 }
 
 impl Door {
@@ -51,7 +57,7 @@ impl Door {
             to: listen.to.to_string(),
             full: farewell::line(&listen.full, &shared.setting.hostname),
             slots: Arc::new(Slots::new(service.limits.connections)),
-            count: AtomicU64::new(0),
+            pool: Pool::new(service.name.as_str(), listen.pool),
         };
         Self {
             port: listen.port,
@@ -100,20 +106,30 @@ impl Door {
         let thread = std::thread::Builder::new()
             .name(format!("port-{port}"))
             .spawn(move || accept(&listener, &told, &shared_with, &house));
-        if let Ok(thread) = thread {
-            self.open = Some((closing, thread));
-            shared
-                .journal
-                .event(&format!("{}: port {port} is open", self.house.service));
+        let Ok(thread) = thread else { return };
+        let mut threads = vec![thread];
+        if self.house.pool.wanted() > 0 {
+            let (shared_with, house) = (Arc::clone(shared), Arc::clone(&self.house));
+            let told = Arc::clone(&closing);
+            let thread = std::thread::Builder::new()
+                .name(format!("pool-{port}"))
+                .spawn(move || house.pool.keep(&shared_with, &told));
+            // Without it, sets are made when they are needed.
+            threads.extend(thread.ok());
         }
+        self.open = Some((closing, threads));
+        let words = format!("{}: port {port} is open", self.house.service);
+        shared.journal.event(&words);
     }
 
     fn close(&mut self, shared: &Shared) {
-        let Some((closing, thread)) = self.open.take() else {
+        let Some((closing, threads)) = self.open.take() else {
             return;
         };
         closing.store(true, Ordering::Relaxed);
-        thread.join().ok();
+        for thread in threads {
+            thread.join().ok();
+        }
         let words = format!("{}: port {} is closed", self.house.service, self.port);
         shared.journal.event(&words);
     }
@@ -160,19 +176,18 @@ fn begin(
     connection: TcpStream,
     from: SocketAddr,
 ) -> Option<TcpStream> {
-    let number = house.count.fetch_add(1, Ordering::Relaxed) + 1;
     let (shared_with, house) = (Arc::clone(shared), Arc::clone(house));
     let service = house.service.clone();
     // A closure that gets no thread is dropped with all that it owns.
     let kept = Arc::new(Mutex::new(Some((guest, connection))));
     let taken = Arc::clone(&kept);
     let thread = std::thread::Builder::new()
-        .name(format!("visit-{number}"))
+        .name("visit".into())
         .stack_size(256 << 10);
     let spawned = thread.spawn(move || {
         let taken = lock(&taken).take();
         if let Some((_guest, connection)) = taken {
-            serve(&shared_with, &house, connection, from, number);
+            serve(&shared_with, &house, connection, from);
         }
     });
     match spawned {
@@ -195,30 +210,60 @@ fn has_hung_up(connection: &TcpStream) -> bool {
 }
 
 /// One connection, from its turn to its end.
-fn serve(
-    shared: &Arc<Shared>,
-    house: &House,
-    connection: TcpStream,
-    from: SocketAddr,
-    number: u64,
-) {
+fn serve(shared: &Arc<Shared>, house: &House, connection: TcpStream, from: SocketAddr) {
     let turn = house.slots.enter(from.ip(), TURN);
     if has_hung_up(&connection) {
         return;
     }
-    let refused = match turn {
-        Some(_slot) => {
-            let ended = visit::serve(shared, &house.service, &house.to, connection, number);
-            ended.map_err(|(error, connection)| {
-                let words = format!("{}-{number}: {error}", house.service);
+    if turn.is_some() {
+        match begin_visit(shared, house, &connection) {
+            Ok((visit, end)) => {
+                // Or the sender would wait for us when the front has ended.
+                drop(connection);
+                if let Err(error) = visit.finish(shared, end) {
+                    shared.journal.event(&error.to_string());
+                }
+                return;
+            }
+            Err(error) => {
+                let words = format!("{}: {error}", house.service);
                 shared.journal.event(&words);
-                connection
-            })
+            }
         }
-        None => Err(Some(connection)),
-    };
+    }
     // The place is another's already.
-    if let Err(Some(connection)) = refused {
-        Farewell::begin(connection, &house.full).finish();
+    drop(turn);
+    Farewell::begin(connection, &house.full).finish();
+}
+
+/// Starts what serves a connection, and says when that is to end. Something may
+/// have died since the last look: then it is started again meanwhile.
+fn begin_visit(
+    shared: &Arc<Shared>,
+    house: &House,
+    connection: &TcpStream,
+) -> Result<(Visit, Instant), RuntimeError> {
+    let front = visit::service(shared, &house.service)?;
+    let Lifetime::PerConnection { deadline } = front.lifetime else {
+        let words = format!("{}: not per-connection", front.name);
+        return Err(RuntimeError::Unsupported(words));
+    };
+    let end = Instant::now() + deadline;
+    let give_up = end.min(Instant::now() + RECOVERY);
+    loop {
+        let left = give_up.saturating_duration_since(Instant::now());
+        if !shared.wait_ready(left) {
+            return Err(RuntimeError::Down(shared.app.name.to_string()));
+        }
+        let set = house.pool.take(shared);
+        match set.and_then(|set| set.start(shared, &house.to, connection)) {
+            Ok(visit) => return Ok((visit, end)),
+            Err(error) if Instant::now() < give_up => {
+                let words = format!("{}: {error}; again", house.service);
+                shared.journal.event(&words);
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -23,6 +23,12 @@ pub trait Journal: Debug + Send + Sync {
     /// A line that a service wrote on its standard error. It may quote mail, so
     /// it must never leave memory.
     fn line(&self, service: &str, words: &str);
+
+    /// The receipt of one connection: which sandboxes there were, when, and how
+    /// they ended; nothing of what was said.
+    fn receipt(&self, words: &str) {
+        self.line("runtime", words);
+    }
 }
 
 /// The standard error of one sandbox: the end to give away. A thread reads the

@@ -19,8 +19,12 @@ mod inside;
 mod journal;
 mod keeper;
 mod listener;
+mod message;
 mod once;
+mod pool;
+mod receipt;
 mod relay;
+mod sealed;
 mod slots;
 mod takers;
 mod visit;
@@ -29,8 +33,8 @@ mod zygotes;
 pub use journal::Journal;
 
 use crate::egress::{Egress, EgressError};
-use crate::spec::Place;
-use crate::{ServiceError, VolumeError, spec, volumes};
+use crate::spec::{self, Place};
+use crate::{ServiceError, VolumeError, volumes};
 use daemon::Daemon;
 use listener::Listeners;
 use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
@@ -39,6 +43,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use takers::Takers;
@@ -84,6 +89,14 @@ pub enum RuntimeError {
         service: String,
         /// What the zygote said.
         source: zygote::client::ClientError,
+    },
+    /// A child for a message did not come into its cgroup.
+    #[error("{service}: {source}")]
+    Adopt {
+        /// The child.
+        service: String,
+        /// What failed.
+        source: sandbox::AdoptError,
     },
     /// A service that others need does not run now.
     #[error("{0}: does not run now")]
@@ -166,6 +179,8 @@ impl Running {
             takers: Takers::default(),
             daemons,
             zygotes,
+            specs: Mutex::default(),
+            numbers: AtomicU64::new(0),
             phase: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
         });
@@ -246,6 +261,11 @@ struct Shared {
     takers: Takers,
     daemons: BTreeMap<String, Mutex<Daemon>>,
     zygotes: BTreeMap<String, Zygotes>,
+    /// The sandbox of each service, but for what differs between its instances:
+    /// policies are read once, as the image does not change while it is mounted.
+    specs: Mutex<BTreeMap<String, Arc<Spec>>>,
+    /// How many sets of sandboxes for a connection were made; each has a number.
+    numbers: AtomicU64,
     phase: Mutex<Phase>,
     changed: Condvar,
 }
@@ -301,7 +321,16 @@ impl Shared {
             cgroups: self.setting.cgroups.clone(),
             instance: instance.to_owned(),
         };
-        spec(&self.app, service, &place)
+        let known = lock(&self.specs).get(service.name.as_str()).cloned();
+        let base = match known {
+            Some(base) => base,
+            None => {
+                let base = Arc::new(spec::spec(&self.app, service, &place)?);
+                lock(&self.specs).insert(service.name.to_string(), Arc::clone(&base));
+                base
+            }
+        };
+        Ok(spec::of_instance(&base, service, &place))
     }
 
     fn channel(&self, name: &str) -> Result<(&Service, &Channel), RuntimeError> {

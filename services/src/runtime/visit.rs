@@ -1,179 +1,247 @@
 //! One connection from outside: its own sandbox of each per-connection service,
 //! joined by the channels of the manifest, and none of them left behind.
+//!
+//! A [`Set`] is all of that before there is a connection: the sandboxes sealed
+//! (everything done but the program, which does not run yet), the children for
+//! its message forked and in their cgroups, the pairs between them made. What
+//! is dialled is added when it is used, and the connection last. A set is used
+//! by value, so once.
 
-use super::zygotes::MessageChild;
+use super::message::MessageChild;
+use super::receipt::{self, End, Receipt};
+use super::sealed::{Sealed, seal};
 use super::{RuntimeError, Shared, journal, once};
 use crate::descriptors::{FIRST, descriptors};
-use manifest::{ChannelKind, Lifetime, Server, Service};
-use sandbox::{Child, Exit};
+use manifest::{Channel, ChannelKind, Lifetime, Server, Service};
+use sandbox::Child;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::TcpStream;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the others may take to end after the service that spoke with the
 /// stranger, before they are killed.
 const AFTERWARDS: Duration = Duration::from_secs(5);
-/// How long a connection waits for a part that has just failed.
-const RECOVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether a message takes too long, or the app stops.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// What is made for one connection. Dropping it kills and removes all of it.
-#[derive(Debug, Default)]
-struct Visit {
-    /// The descriptors of services that are not started yet, by service and name.
-    ends: BTreeMap<(String, String), OwnedFd>,
-    children: Vec<(String, Child)>,
+/// The ends of channels that are not given away yet, by service and name.
+type Ends = BTreeMap<(String, String), OwnedFd>;
+
+/// What is made for one connection, unused. Dropping it kills and removes all
+/// of it.
+#[derive(Debug)]
+pub(super) struct Set {
+    front: String,
+    number: u64,
+    made: Instant,
+    created: SystemTime,
+    ends: Ends,
+    /// The service of each sandbox, providers first, the front last.
+    members: Vec<(String, Sealed)>,
     messages: Vec<MessageChild>,
 }
 
-/// Makes the sandboxes for `connection`, which the service `name` gets as `to`,
-/// waits for their end and destroys them.
-///
-/// # Errors
-/// What of it could not be made, with the connection, to which nothing was said
-/// yet; or, without it, how it ended otherwise than by itself.
-pub(super) fn serve(
-    shared: &Arc<Shared>,
-    name: &str,
-    to: &str,
-    connection: TcpStream,
-    number: u64,
-) -> Result<(), (RuntimeError, Option<TcpStream>)> {
-    // A copy: what could not be started has taken the other along.
-    let copy = match connection.try_clone() {
-        Ok(copy) => copy,
-        Err(error) => return Err((RuntimeError::io(name)(error), Some(connection))),
-    };
-    match begin(shared, name, to, copy, number) {
-        Ok((visit, deadline)) => {
-            // Or the sender would wait for us when the front has ended.
-            drop(connection);
-            visit
-                .finish(shared, deadline)
-                .map_err(|error| (error, None))
+/// A set at work. Dropping it kills and removes all of it.
+#[derive(Debug)]
+pub(super) struct Visit {
+    front: String,
+    created: SystemTime,
+    used: SystemTime,
+    begun: Instant,
+    children: Vec<Child>,
+    messages: Vec<MessageChild>,
+}
+
+impl Set {
+    /// Makes one for the service `front`.
+    ///
+    /// # Errors
+    /// What of it could not be made.
+    pub(super) fn make(shared: &Shared, front: &Service) -> Result<Self, RuntimeError> {
+        let mut set = Self {
+            front: front.name.to_string(),
+            number: shared.numbers.fetch_add(1, Ordering::Relaxed) + 1,
+            made: Instant::now(),
+            created: SystemTime::now(),
+            ends: Ends::new(),
+            members: Vec::new(),
+            messages: Vec::new(),
+        };
+        let all = reached(shared, front)?;
+        // First the pairs between members, some of which a child is handed.
+        for user in &all {
+            for name in &user.uses {
+                set.pair(shared, user, name.as_str())?;
+            }
         }
-        Err(error) => Err((error, Some(connection))),
+        for user in all.iter().filter(|user| is_member(user)) {
+            for name in &user.uses {
+                set.fork(shared, user, name.as_str())?;
+            }
+        }
+        for member in all.into_iter().rev().filter(|member| is_member(member)) {
+            let count = descriptors(&shared.app, member).len();
+            let numbers = (FIRST..).take(count);
+            let targets: Vec<RawFd> = [2].into_iter().chain(numbers).collect();
+            let spec = shared.spec(member, &set.number.to_string())?;
+            let sealed = seal(&spec, &targets)?;
+            set.members.push((member.name.to_string(), sealed));
+        }
+        for message in &mut set.messages {
+            message.settle();
+        }
+        Ok(set)
     }
-}
 
-/// Makes the sandboxes and starts them. Returns when they are to end.
-fn begin(
-    shared: &Arc<Shared>,
-    name: &str,
-    to: &str,
-    connection: TcpStream,
-    number: u64,
-) -> Result<(Visit, Instant), RuntimeError> {
-    let front = service(shared, name)?;
-    let Lifetime::PerConnection { deadline } = front.lifetime else {
-        return Err(RuntimeError::Unsupported(format!(
-            "{name}: not per-connection"
-        )));
-    };
-    let end = Instant::now() + deadline;
-    let give_up = end.min(Instant::now() + RECOVERY);
-    let mut visit = loop {
-        // Something may have died since the last look; then it is started again.
-        let left = give_up.saturating_duration_since(Instant::now());
-        if !shared.wait_ready(left) {
-            return Err(RuntimeError::Down(shared.app.name.to_string()));
-        }
-        match Visit::of(shared, front) {
-            Ok(visit) => break visit,
-            Err(error) if Instant::now() < give_up => {
-                shared
-                    .journal
-                    .event(&format!("{name}-{number}: {error}; again"));
-                std::thread::sleep(Duration::from_millis(500));
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    visit.put(name, to, connection.into());
-    visit.start(shared, front, number)?;
-    Ok((visit, end))
-}
+    /// How long ago it was made.
+    pub(super) fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
 
-impl Visit {
-    /// All ends of all channels of `front` and of the services made with it.
-    fn of(shared: &Arc<Shared>, front: &Service) -> Result<Self, RuntimeError> {
-        let mut visit = Self::default();
-        for member in members(shared, front)? {
+    /// Whether its children are there, and of the zygotes that are asked now: an
+    /// older one is to end, with its last child.
+    pub(super) fn is_current(&self, shared: &Shared) -> bool {
+        self.messages.iter().all(|message| {
+            let mut zygotes = shared.zygotes.values();
+            let current = zygotes.any(|zygotes| zygotes.is_current(message.generation()));
+            current && !message.has_ended()
+        })
+    }
+
+    fn put(&mut self, service: &Service, name: &str, end: OwnedFd) {
+        let key = (service.name.to_string(), name.to_owned());
+        self.ends.insert(key, end);
+    }
+
+    /// Makes a channel that `user` uses, if it is one between two that are made
+    /// for the same connection.
+    fn pair(&mut self, shared: &Shared, user: &Service, name: &str) -> Result<(), RuntimeError> {
+        let (provider, channel) = shared.channel(name)?;
+        if is_pair(channel) && is_member(provider) {
+            let (ours, theirs) = UnixStream::pair().map_err(RuntimeError::io(name))?;
+            self.put(provider, name, theirs.into());
+            self.put(user, name, ours.into());
+        }
+        Ok(())
+    }
+
+    /// Makes the child at the other end of a channel that `user` uses, if it is
+    /// one to a per-message service.
+    fn fork(&mut self, shared: &Shared, user: &Service, name: &str) -> Result<(), RuntimeError> {
+        let (provider, channel) = shared.channel(name)?;
+        if !is_pair(channel) || !matches!(provider.lifetime, Lifetime::PerMessage { .. }) {
+            return Ok(());
+        }
+        let handed = provider
+            .uses
+            .iter()
+            .map(|used| self.take(provider, used.as_str()));
+        let handed = handed.collect::<Result<Vec<OwnedFd>, _>>()?;
+        let borrowed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
+        let zygotes = shared.zygotes.get(provider.name.as_str());
+        let zygotes = zygotes.ok_or_else(|| RuntimeError::Down(provider.name.to_string()))?;
+        let (end, child) = zygotes.fork(shared, provider, self.number, &borrowed)?;
+        self.messages.push(child);
+        self.put(user, name, end);
+        Ok(())
+    }
+
+    fn take(&mut self, service: &Service, name: &str) -> Result<OwnedFd, RuntimeError> {
+        let key = (service.name.to_string(), name.to_owned());
+        let missing = || RuntimeError::Down(format!("{}: {name}", service.name));
+        self.ends.remove(&key).ok_or_else(missing)
+    }
+
+    /// Starts it for `connection`, which the front gets as `to`. Nothing was said
+    /// to the connection if this fails.
+    ///
+    /// # Errors
+    /// What can't be dialled or started; the set is gone then.
+    pub(super) fn start(
+        mut self,
+        shared: &Arc<Shared>,
+        to: &str,
+        connection: &TcpStream,
+    ) -> Result<Visit, RuntimeError> {
+        // First what may fail for a while.
+        for (name, _) in &self.members {
+            let member = service(shared, name)?;
             for channel in &member.uses {
-                visit.join(shared, member, channel.as_str())?;
+                let key = (name.clone(), channel.to_string());
+                if let Entry::Vacant(place) = self.ends.entry(key) {
+                    place.insert(shared.dial_daemon(channel.as_str())?);
+                }
             }
+        }
+        let front = service(shared, &self.front)?;
+        // A copy: what can't be started takes it along.
+        let copy = connection.try_clone().map_err(RuntimeError::io(to))?;
+        self.put(front, to, copy.into());
+        let mut visit = Visit {
+            front: self.front.clone(),
+            created: self.created,
+            used: SystemTime::now(),
+            begun: Instant::now(),
+            children: Vec::new(),
+            messages: std::mem::take(&mut self.messages),
+        };
+        for (name, sealed) in std::mem::take(&mut self.members) {
+            let member = service(shared, &name)?;
+            let errors = journal::standard_error(&shared.journal, sealed.name())?;
+            let mut fds: Vec<(OwnedFd, RawFd)> = vec![(errors, 2)];
+            for (wanted, at) in descriptors(&shared.app, member).into_iter().zip(FIRST..) {
+                fds.push((self.take(member, wanted)?, at));
+            }
+            visit.children.push(sealed.start(fds)?);
         }
         Ok(visit)
     }
+}
 
-    fn put(&mut self, service: &str, name: &str, end: OwnedFd) {
-        self.ends.insert((service.to_owned(), name.to_owned()), end);
-    }
-
-    /// Makes one channel that `user` uses.
-    fn join(&mut self, shared: &Shared, user: &Service, name: &str) -> Result<(), RuntimeError> {
-        let (provider, channel) = shared.channel(name)?;
-        let end = match (channel.kind, provider.lifetime) {
-            (ChannelKind::Connected(Server::Pair), Lifetime::PerConnection { .. }) => {
-                let (ours, theirs) = UnixStream::pair().map_err(RuntimeError::io(name))?;
-                self.put(provider.name.as_str(), name, theirs.into());
-                ours.into()
-            }
-            (ChannelKind::Connected(Server::Pair), Lifetime::PerMessage { .. }) => {
-                let zygotes = shared.zygotes.get(provider.name.as_str());
-                let zygotes =
-                    zygotes.ok_or_else(|| RuntimeError::Down(provider.name.to_string()))?;
-                let (end, child) = zygotes.fork(provider)?;
-                self.messages.push(child);
-                end
-            }
-            _ => shared.dial_daemon(name)?,
-        };
-        self.put(user.name.as_str(), name, end);
-        Ok(())
-    }
-
-    /// Starts the sandboxes, providers first.
-    fn start(
-        &mut self,
-        shared: &Arc<Shared>,
-        front: &Service,
-        number: u64,
-    ) -> Result<(), RuntimeError> {
-        for member in members(shared, front)?.into_iter().rev() {
-            let name = member.name.as_str();
-            let instance = format!("{name}-{number}");
-            let errors = journal::standard_error(&shared.journal, &instance)?;
-            let mut fds: Vec<(OwnedFd, RawFd)> = vec![(errors, 2)];
-            for (wanted, at) in descriptors(&shared.app, member).into_iter().zip(FIRST..) {
-                let end = self.ends.remove(&(name.to_owned(), wanted.to_owned()));
-                let end = end.ok_or_else(|| RuntimeError::Down(format!("{name}: {wanted}")))?;
-                fds.push((end, at));
-            }
-            let child = sandbox::spawn(&shared.spec(member, &number.to_string())?, fds)?;
-            self.children.push((instance, child));
-        }
-        Ok(())
-    }
-
-    /// Waits for the one that speaks with the stranger, then for the others.
-    fn finish(mut self, shared: &Shared, mut end: Instant) -> Result<(), RuntimeError> {
-        let mut odd = Vec::new();
+impl Visit {
+    /// Waits for the one that speaks with the stranger, at most until `end`, then
+    /// for the others; destroys all of it and writes the receipt.
+    ///
+    /// # Errors
+    /// How it ended otherwise than by itself.
+    pub(super) fn finish(mut self, shared: &Shared, end: Instant) -> Result<(), RuntimeError> {
+        let (mut until, mut ends, mut odd) = (end, Vec::new(), Vec::new());
         // The last one started is the front.
-        while let Some((instance, mut child)) = self.children.pop() {
-            match once::wait_or_stop(shared, &mut child, end)? {
-                Some(Exit::Code(_)) => {}
-                Some(exit) => odd.push(format!("{instance}: {exit:?}")),
-                None if shared.is_stopping() => {}
-                None => odd.push(format!("{instance}: took too long; killed")),
+        while let Some(mut child) = self.children.pop() {
+            let name = child.name().to_owned();
+            let how = self.wait(shared, &mut child, until)?;
+            match how {
+                End::Exit(sandbox::Exit::Code(_)) | End::Killed => {}
+                End::TooLong => odd.push(format!("{name}: took too long; killed")),
+                End::Exit(exit) => odd.push(format!("{name}: {exit:?}")),
+                End::Itself => {}
             }
-            drop(child);
+            odd.extend(child.destroy().err().map(|error| error.to_string()));
+            ends.push((name, how));
             // A scan that nobody waits for any more ends here.
-            self.messages.clear();
-            end = Instant::now() + AFTERWARDS;
+            for message in self.messages.drain(..) {
+                match message.finish() {
+                    Ok(end) => ends.push(end),
+                    Err(words) => odd.push(words),
+                }
+            }
+            until = Instant::now() + AFTERWARDS;
         }
+        let front = service(shared, &self.front)?;
+        let receipt = Receipt {
+            created: self.created,
+            used: self.used,
+            destroyed: SystemTime::now(),
+            served: self.begun.elapsed(),
+            outcome: receipt::outcome(front, ends[0].1),
+            ends,
+        };
+        shared.journal.receipt(&receipt.to_string());
         match odd.is_empty() {
             true => Ok(()),
             false => Err(RuntimeError::Ended {
@@ -182,18 +250,50 @@ impl Visit {
             }),
         }
     }
+
+    /// Waits for the end of `child`, at most until `end`, and looks after the
+    /// messages meanwhile.
+    fn wait(
+        &mut self,
+        shared: &Shared,
+        child: &mut Child,
+        end: Instant,
+    ) -> Result<End, RuntimeError> {
+        loop {
+            if let Some(exit) = once::wait(child, end.min(Instant::now() + LOOK))? {
+                return Ok(End::Exit(exit));
+            }
+            if shared.is_stopping() {
+                return Ok(End::Killed);
+            }
+            if Instant::now() >= end {
+                return Ok(End::TooLong);
+            }
+            for words in self.messages.iter_mut().filter_map(MessageChild::look) {
+                shared.journal.event(&words);
+            }
+        }
+    }
 }
 
-/// `front` and every per-connection service that it reaches, each before those
-/// that it uses.
-fn members<'a>(shared: &'a Shared, front: &'a Service) -> Result<Vec<&'a Service>, RuntimeError> {
+/// Whether each connection has a sandbox of its own of it.
+fn is_member(service: &Service) -> bool {
+    matches!(service.lifetime, Lifetime::PerConnection { .. })
+}
+
+fn is_pair(channel: &Channel) -> bool {
+    channel.kind == ChannelKind::Connected(Server::Pair)
+}
+
+/// `front` and every service that is made for the same connection, or for its
+/// message, each before those that it uses.
+fn reached<'a>(shared: &'a Shared, front: &'a Service) -> Result<Vec<&'a Service>, RuntimeError> {
     let mut found = vec![front];
     let mut next = 0;
-    while let Some(member) = found.get(next).copied() {
-        for channel in &member.uses {
-            let (provider, _) = shared.channel(channel.as_str())?;
-            let own = matches!(provider.lifetime, Lifetime::PerConnection { .. });
-            if own && found.iter().all(|known| known.name != provider.name) {
+    while let Some(user) = found.get(next).copied() {
+        for channel in &user.uses {
+            let (provider, channel) = shared.channel(channel.as_str())?;
+            if is_pair(channel) && found.iter().all(|known| known.name != provider.name) {
                 found.push(provider);
             }
         }
@@ -202,7 +302,8 @@ fn members<'a>(shared: &'a Shared, front: &'a Service) -> Result<Vec<&'a Service
     Ok(found)
 }
 
-fn service<'a>(shared: &'a Shared, name: &str) -> Result<&'a Service, RuntimeError> {
+/// The service of this name.
+pub(super) fn service<'a>(shared: &'a Shared, name: &str) -> Result<&'a Service, RuntimeError> {
     let found = shared.app.service(name);
     found.ok_or_else(|| RuntimeError::Down(name.to_owned()))
 }

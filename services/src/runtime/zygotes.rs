@@ -5,12 +5,14 @@
 //! loads while the last still serves; the last ends with its last child.
 
 use super::backoff::Backoff;
+use super::message::MessageChild;
 use super::{RuntimeError, Shared, journal, lock};
 use crate::descriptors::FIRST;
-use manifest::Service;
+use crate::spec::message_cgroup;
+use manifest::{Lifetime, Service};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use sandbox::Child;
-use std::os::fd::{AsFd, OwnedFd};
+use sandbox::{Adopted, Child};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -28,7 +30,8 @@ const FORKING: Duration = Duration::from_secs(10);
 
 /// One loaded zygote. The control socket is dropped first, which ends it.
 #[derive(Debug)]
-struct Generation {
+pub(super) struct Generation {
+    number: u64,
     zygote: Mutex<Zygote>,
     sandbox: Mutex<Child>,
     loaded: Instant,
@@ -45,20 +48,6 @@ impl Generation {
 
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed) || !matches!(lock(&self.sandbox).try_wait(), Ok(None))
-    }
-}
-
-/// A child for one message. Dropping it kills it.
-#[derive(Debug)]
-pub(super) struct MessageChild {
-    pidfd: OwnedFd,
-    _generation: Arc<Generation>,
-}
-
-impl Drop for MessageChild {
-    fn drop(&mut self) {
-        // It has ended already, as a rule.
-        sandbox::kill_process(self.pidfd.as_fd()).ok();
     }
 }
 
@@ -118,34 +107,59 @@ impl Zygotes {
         }
     }
 
-    /// A child for one message, and the user's end of its socket.
+    /// Whether a child of `generation` is of the zygote that is asked now.
+    pub(super) fn is_current(&self, generation: &Arc<Generation>) -> bool {
+        let state = lock(&self.state);
+        let current = state.current.as_ref();
+        current.is_some_and(|now| Arc::ptr_eq(now, generation) && !now.is_broken())
+    }
+
+    /// A child for one message, in a cgroup of its own, and the user's end of its
+    /// socket. It holds copies of `handed` as well. `number` is that of the
+    /// connection.
     ///
     /// # Errors
-    /// When there is no zygote now, or it gives none.
-    pub(super) fn fork(&self, service: &Service) -> Result<(OwnedFd, MessageChild), RuntimeError> {
+    /// When there is no zygote now, or it gives none, or the child does not come
+    /// into its cgroup; then it is killed.
+    pub(super) fn fork(
+        &self,
+        shared: &Shared,
+        service: &Service,
+        number: u64,
+        handed: &[BorrowedFd<'_>],
+    ) -> Result<(OwnedFd, MessageChild), RuntimeError> {
         let name = service.name.as_str();
-        let current = lock(&self.state).current.clone();
-        let generation = current.ok_or_else(|| RuntimeError::Down(name.to_owned()))?;
-        let made = lock(&generation.zygote).fork(&[], FORKING);
-        match made {
-            Ok((socket, pidfd)) => {
-                generation.children.fetch_add(1, Ordering::Relaxed);
-                let child = MessageChild {
-                    pidfd,
-                    _generation: generation,
-                };
-                Ok((socket, child))
+        let down = || RuntimeError::Down(name.to_owned());
+        let Lifetime::PerMessage { deadline } = service.lifetime else {
+            return Err(down());
+        };
+        let generation = lock(&self.state).current.clone().ok_or_else(down)?;
+        let made = {
+            let mut zygote = lock(&generation.zygote);
+            // Who stood in line behind a fork that failed does not wait as long.
+            if generation.broken.load(Ordering::Relaxed) {
+                return Err(down());
             }
-            Err(source) => {
-                if !matches!(source, ClientError::Refused(_)) {
+            zygote.fork(handed, FORKING).inspect_err(|error| {
+                if !matches!(error, ClientError::Refused(_)) {
                     generation.broken.store(true, Ordering::Relaxed);
                 }
-                Err(RuntimeError::Zygote {
-                    service: name.to_owned(),
-                    source,
-                })
-            }
-        }
+            })
+        };
+        let (socket, pidfd) = made.map_err(|source| RuntimeError::Zygote {
+            service: name.to_owned(),
+            source,
+        })?;
+        generation.children.fetch_add(1, Ordering::Relaxed);
+        let instance = format!("{name}-{}-{number}", generation.number);
+        let hierarchy = shared.setting.cgroups.as_deref();
+        let cgroup = hierarchy.map(|at| message_cgroup(&shared.app, service, at, &instance));
+        let child = Adopted::new(pidfd, cgroup.as_ref()).map_err(|source| {
+            let service = instance.clone();
+            RuntimeError::Adopt { service, source }
+        })?;
+        let child = MessageChild::new(instance, child, deadline, generation);
+        Ok((socket, child))
     }
 
     /// Ends the present generation, and waits for one that is loading.
@@ -190,6 +204,7 @@ fn load(shared: &Arc<Shared>, name: &str, number: u64) -> Result<Generation, Run
         }
     }
     Ok(Generation {
+        number,
         zygote: Mutex::new(zygote),
         sandbox: Mutex::new(sandbox),
         loaded: Instant::now(),
