@@ -65,7 +65,33 @@ pub fn spam(verdict: Option<&Verdict>) -> String {
     }
 }
 
-/// `message` without `X-Spam-*` and without `Authentication-Results` of
+/// The receipt that the owner reads on top of the message: which sandbox read
+/// it, made and used when (RFC 3339), and what it was held for.
+pub struct Receipt<'a> {
+    /// The sandbox's own id; the others of this connection have its number.
+    pub sandbox: &'a str,
+    /// When it was made.
+    pub made: &'a str,
+    /// When it was given the connection.
+    pub used: &'a str,
+}
+
+impl Receipt<'_> {
+    /// The field; without a verdict what the message is, is not known.
+    pub fn field(&self, verdict: Option<&Verdict>) -> String {
+        let verdict = match verdict {
+            None => "unknown",
+            Some(verdict) if verdict.is_spam() => "junk",
+            Some(_) => "no junk",
+        };
+        format!(
+            "X-ProjectX-Receipt: sandbox={};\r\n\tmade={}; used={};\r\n\tverdict={verdict}\r\n",
+            self.sandbox, self.made, self.used
+        )
+    }
+}
+
+/// `message` without `X-Spam-*`, `X-ProjectX-*` and without `Authentication-Results` of
 /// `hostname` (RFC 8601 section 5): only this box says those.
 pub fn strip(message: &[u8], hostname: &str) -> Vec<u8> {
     let mut kept = Vec::with_capacity(message.len());
@@ -100,6 +126,7 @@ fn is_ours(field: &[u8], hostname: &str) -> bool {
     };
     let name = field[..colon].trim_ascii().to_ascii_lowercase();
     name.starts_with(b"x-spam-")
+        || name.starts_with(b"x-projectx-")
         || name == b"authentication-results"
             && service(&field[colon + 1..]).eq_ignore_ascii_case(hostname)
 }
@@ -133,6 +160,8 @@ mod tests {
         let body = "\r\nX-Spam-Flag: body\r\n";
         for ours in [
             "X-Spam-Flag: NO\r\n",
+            "X-ProjectX-Receipt: sandbox=smtp-in-1;\r\n\tverdict=no junk\r\n",
+            "x-PROJECTX-receipt : x\r\n",
             "x-spam-STATUS : No,\r\n\tscore=-5\r\n",
             "Authentication-Results: mx.example; dmarc=pass\r\n",
             "authentication-results:\r\n (a;b \\) c) MX.Example 1; spf=pass\r\n",
@@ -142,6 +171,28 @@ mod tests {
             let expected = format!("{foreign}Subject: x\r\n{body}");
             assert_eq!(strip(message.as_bytes(), "mx.example"), expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn the_receipt_names_the_sandbox_its_times_and_the_verdict() {
+        let receipt = Receipt {
+            sandbox: "smtp-in-17",
+            made: "2026-11-24T17:00:25.007Z",
+            used: "2026-11-24T17:01:25.007Z",
+        };
+        let field = |end: &str| {
+            format!(
+                "X-ProjectX-Receipt: sandbox=smtp-in-17;\r\n\tmade=2026-11-24T17:00:25.007Z; used=2026-11-24T17:01:25.007Z;\r\n\tverdict={end}\r\n"
+            )
+        };
+        let verdict = |score| Verdict {
+            score,
+            required: 5.0,
+            tests: vec![],
+        };
+        assert_eq!(receipt.field(Some(&verdict(5.0))), field("junk"));
+        assert_eq!(receipt.field(Some(&verdict(4.9))), field("no junk"));
+        assert_eq!(receipt.field(None), field("unknown"));
     }
 
     #[test]

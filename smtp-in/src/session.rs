@@ -36,6 +36,36 @@ pub struct Channels {
     pub deliver: UnixStream,
 }
 
+/// Who it is and since when, for the receipt of a message.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The id of its sandbox, `smtp-in-17`.
+    pub sandbox: String,
+    /// When the sandbox was made: RFC 3339.
+    pub made: String,
+    /// When it began to serve its connection: RFC 3339.
+    pub used: String,
+}
+
+/// What a session came to. Its number is the program's exit code, all that the
+/// supervisor learns of it (`outcomes` in apps/email/app.yaml).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Came {
+    /// No message was sent.
+    Nothing = 0,
+    /// A message was delivered.
+    Delivered = 10,
+    /// A message was delivered that is held for junk.
+    Junk = 11,
+    /// A message was refused.
+    Refused = 12,
+    /// A message was put off.
+    Later = 13,
+    /// The connection ended in the middle.
+    Broken = 14,
+}
+
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -65,24 +95,35 @@ impl Default for Limits {
 }
 
 /// Runs the session and returns its line for the log: the peer and how it ended,
-/// nothing that the client said.
-pub fn run(channels: Channels, hostname: &str, limits: Limits) -> String {
+/// nothing that the client said; and what it came to.
+pub fn run(
+    channels: Channels,
+    hostname: &str,
+    identity: &Identity,
+    limits: Limits,
+) -> (String, Came) {
     let peer = match channels.connection.peer_addr() {
         Ok(address) => address.ip().to_canonical(),
-        Err(error) => return format!("no peer: {error}"),
+        Err(error) => return (format!("no peer: {error}"), Came::Broken),
     };
-    let how = match talk(channels, hostname, limits, peer) {
-        Ok(how) => how.to_owned(),
-        Err(error) => format!("connection ended: {}", error.kind()),
-    };
-    format!("{peer}: {how}")
+    // What became of a message stands, however the connection ends after it.
+    let mut came = None;
+    match talk(channels, hostname, identity, limits, peer, &mut came) {
+        Ok(how) => (format!("{peer}: {how}"), came.unwrap_or(Came::Nothing)),
+        Err(error) => {
+            let line = format!("{peer}: connection ended: {}", error.kind());
+            (line, came.unwrap_or(Came::Broken))
+        }
+    }
 }
 
 fn talk(
     channels: Channels,
     hostname: &str,
+    identity: &Identity,
     limits: Limits,
     peer: IpAddr,
+    came: &mut Option<Came>,
 ) -> io::Result<&'static str> {
     for (stream, limit) in [
         (&channels.tls_sign, limits.answer),
@@ -108,6 +149,7 @@ fn talk(
     };
     let mut session = Session {
         hostname,
+        identity,
         peer,
         tls: None,
         helo: None,
@@ -118,6 +160,7 @@ fn talk(
         spam_check,
         deliver,
         how: "no message",
+        came,
     };
     let mut wire = Wire::new(plain);
     wire.send(&format!("220 {hostname} ESMTP"))?;
@@ -163,6 +206,7 @@ enum Next {
 
 struct Session<'a> {
     hostname: &'a str,
+    identity: &'a Identity,
     peer: IpAddr,
     /// Version and cipher, once there is TLS.
     tls: Option<String>,
@@ -177,6 +221,7 @@ struct Session<'a> {
     spam_check: UnixStream,
     deliver: UnixStream,
     how: &'static str,
+    came: &'a mut Option<Came>,
 }
 
 impl Session<'_> {
@@ -225,6 +270,7 @@ impl Session<'_> {
                         let data = match wire.data(MAX_MESSAGE) {
                             Err(error) if is_timeout(&error) => {
                                 self.how = "idle in a message";
+                                *self.came = Some(Came::Broken);
                                 wire.send("421 4.4.2 Idle for too long")?;
                                 return Ok(Next::Close);
                             }
@@ -350,18 +396,28 @@ impl Session<'_> {
     /// The reply to a message that was read to its end.
     fn message(&mut self, data: Data) -> String {
         self.had_message = true;
-        let (how, reply) = match (data, self.mail.take(), self.dns.take()) {
+        let (came, how, reply) = match (data, self.mail.take(), self.dns.take()) {
             (Data::Bare, ..) => (
+                Came::Refused,
                 "refused: bare CR or LF",
                 "550 5.6.0 A line ends with CR LF, not with one of them".to_owned(),
             ),
-            (Data::TooBig, ..) => ("refused: too big", "552 5.3.4 Message too big".to_owned()),
+            (Data::TooBig, ..) => (
+                Came::Refused,
+                "refused: too big",
+                "552 5.3.4 Message too big".to_owned(),
+            ),
             (Data::Whole(message), Some((sender, recipients)), Some(dns)) => {
                 self.accept(&message, &sender, &recipients, dns)
             }
-            (Data::Whole(_), ..) => ("no state", "451 4.3.0 Try again later".to_owned()),
+            (Data::Whole(_), ..) => (
+                Came::Later,
+                "no state",
+                "451 4.3.0 Try again later".to_owned(),
+            ),
         };
         self.how = how;
+        *self.came = Some(came);
         reply
     }
 
@@ -371,7 +427,7 @@ impl Session<'_> {
         sender: &str,
         recipients: &[String],
         dns: TcpStream,
-    ) -> (&'static str, String) {
+    ) -> (Came, &'static str, String) {
         let helo = self.helo.as_deref().unwrap_or("unknown");
         let envelope = Envelope {
             peer: self.peer,
@@ -384,7 +440,7 @@ impl Session<'_> {
             .and_then(|found| found.rejected_by.as_ref())
         {
             let reply = format!("550 5.7.1 Refused by the DMARC policy of {}", plain(domain));
-            return ("refused: DMARC", reply);
+            return (Came::Refused, "refused: DMARC", reply);
         }
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -411,16 +467,26 @@ impl Session<'_> {
         let mut whole = (results + &received.field()).into_bytes();
         whole.extend_from_slice(&headers::strip(message, self.hostname));
         let verdict = spam_check::ask(&mut self.spam_check, &whole).ok();
-        let mut marked = headers::spam(verdict.as_ref()).into_bytes();
+        let receipt = headers::Receipt {
+            sandbox: &self.identity.sandbox,
+            made: &self.identity.made,
+            used: &self.identity.used,
+        };
+        let mut marked = receipt.field(verdict.as_ref()).into_bytes();
+        marked.extend(headers::spam(verdict.as_ref()).into_bytes());
         marked.append(&mut whole);
+        let junk = verdict.as_ref().is_some_and(spam_check::Verdict::is_spam);
+        let delivered = if junk { Came::Junk } else { Came::Delivered };
         match deliver::send(&mut self.deliver, sender, recipients, &marked) {
-            Ok(Outcome::Delivered) => ("delivered", "250 2.0.0 Delivered".to_owned()),
+            Ok(Outcome::Delivered) => (delivered, "delivered", "250 2.0.0 Delivered".to_owned()),
             Ok(Outcome::Refused(words)) => (
+                Came::Refused,
                 "refused by the gate",
                 format!("550 5.2.0 {}", plain(&words)),
             ),
-            Ok(Outcome::Later(_)) => ("later", "451 4.3.0 Try again later".to_owned()),
+            Ok(Outcome::Later(_)) => (Came::Later, "later", "451 4.3.0 Try again later".to_owned()),
             Err(_) => (
+                Came::Later,
                 "no answer from the gate",
                 "451 4.3.0 Try again later".to_owned(),
             ),

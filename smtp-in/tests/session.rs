@@ -16,7 +16,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use signer::keys::Signer;
-use smtp_in::session::{Channels, Limits, run};
+use smtp_in::session::{Came, Channels, Identity, Limits, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -57,7 +57,22 @@ struct Client<S> {
 struct Ends {
     delivered: Receiver<Vec<u8>>,
     scanned: Receiver<Vec<u8>>,
-    log: thread::JoinHandle<String>,
+    log: thread::JoinHandle<(String, Came)>,
+}
+
+fn identity() -> Identity {
+    Identity {
+        sandbox: "smtp-in-17".into(),
+        made: "2026-11-24T17:00:25.007Z".into(),
+        used: "2026-11-24T17:01:25.007Z".into(),
+    }
+}
+
+/// What stands on top of each message with this verdict.
+fn receipt(verdict: &str) -> String {
+    format!(
+        "X-ProjectX-Receipt: sandbox=smtp-in-17;\r\n\tmade=2026-11-24T17:00:25.007Z; used=2026-11-24T17:01:25.007Z;\r\n\tverdict={verdict}\r\n"
+    )
 }
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -73,7 +88,7 @@ fn start(play: Play) -> (Client<TcpStream>, Ends) {
         .unwrap();
     let limits = play.limits;
     let (channels, delivered, scanned) = played(play, connection);
-    let log = thread::spawn(move || run(channels, "mx.example", limits));
+    let log = thread::spawn(move || run(channels, "mx.example", &identity(), limits));
     let mut client = Client {
         stream: BufReader::new(client),
     };
@@ -397,7 +412,7 @@ fn a_message_arrives_byte_for_byte_below_the_added_headers() {
     });
     let kept = "From: <a@sender.example>\r\nSubject: x\r\n\r\n..two\r\n\0\u{e4}\r\n\r\n";
     let spoofed = format!(
-        "X-Spam-Flag: NO\r\nAuthentication-Results: mx.example; dkim=pass\r\n{}",
+        "X-Spam-Flag: NO\r\nX-ProjectX-Receipt: sandbox=smtp-in-1\r\nAuthentication-Results: mx.example; dkim=pass\r\n{}",
         kept.replace("..two", "...two")
     );
     assert_eq!(
@@ -410,6 +425,8 @@ fn a_message_arrives_byte_for_byte_below_the_added_headers() {
     );
     let message = String::from_utf8(ends.delivered.recv().unwrap()).unwrap();
     let added = message.strip_suffix(kept).unwrap();
+    let added = added.strip_prefix(&receipt("no junk")).unwrap();
+    assert!(!added.contains("X-ProjectX"), "{added}");
     assert!(added.starts_with("X-Spam-Flag: NO\r\nX-Spam-Status: No, score=0.1 required=5.0\r\n\ttests=A,\r\n\tB\r\nAuthentication-Results: mx.example;\r\n\tiprev=pass"), "{added}");
     assert!(
         added.contains("\r\n\tspf=pass") && added.contains("smtp.mailfrom=a@sender.example"),
@@ -423,37 +440,51 @@ fn a_message_arrives_byte_for_byte_below_the_added_headers() {
     assert!(!added.contains("dkim=pass"));
     let scanned = String::from_utf8(ends.scanned.recv().unwrap()).unwrap();
     assert!(scanned.starts_with("Authentication-Results: ") && scanned.ends_with(kept));
-    assert_eq!(ends.log.join().unwrap(), "127.0.0.1: delivered");
+    assert_eq!(
+        ends.log.join().unwrap(),
+        ("127.0.0.1: delivered".to_owned(), Came::Delivered)
+    );
 }
 
 #[test]
 fn every_outcome_of_a_message_has_its_reply() {
     let later = "451 4.3.0 Try again later";
     let refused = |words: &str| Outcome::Refused(words.to_owned());
-    for (message, outcome, reply) in [
-        (PLAIN, Outcome::Later("full".into()), later),
-        (PLAIN, refused("too\r\n250 odd"), "550 5.2.0 too250 odd"),
+    for (message, outcome, reply, came) in [
+        (PLAIN, Outcome::Later("full".into()), later, Came::Later),
+        (
+            PLAIN,
+            refused("too\r\n250 odd"),
+            "550 5.2.0 too250 odd",
+            Came::Refused,
+        ),
         (
             b"a: b\r\n\r\nx\ny\r\n",
             Outcome::Delivered,
             "550 5.6.0 A line ends with CR LF, not with one of them",
+            Came::Refused,
         ),
         (
             b"a: b\r\n\r\nx\n.\r\ny\r\n",
             Outcome::Delivered,
             "550 5.6.0 A line ends with CR LF, not with one of them",
+            Came::Refused,
         ),
         (
             b"a: b\r\n\r\nx\r.\r\n",
             Outcome::Delivered,
             "550 5.6.0 A line ends with CR LF, not with one of them",
+            Came::Refused,
         ),
     ] {
-        let (mut client, _ends) = started(Play {
+        let (mut client, ends) = started(Play {
             outcome,
             ..Play::default()
         });
         assert_eq!(client.send("", message), reply);
+        // The connection breaks: what the message came to stands.
+        drop(client);
+        assert_eq!(ends.log.join().unwrap().1, came);
     }
 }
 
@@ -472,7 +503,10 @@ fn a_message_over_the_limit_is_refused_and_a_large_one_is_scanned_in_part() {
         client.say("QUIT"),
         "221 2.0.0 mx.example closes the connection"
     );
-    assert_eq!(ends.log.join().unwrap(), "127.0.0.1: refused: too big");
+    assert_eq!(
+        ends.log.join().unwrap(),
+        ("127.0.0.1: refused: too big".to_owned(), Came::Refused)
+    );
     let (mut client, ends) = started(Play {
         verdict: "junk\n",
         ..Play::default()
@@ -480,12 +514,9 @@ fn a_message_over_the_limit_is_refused_and_a_large_one_is_scanned_in_part() {
     let large = [PLAIN, &line.repeat(600)].concat();
     assert_eq!(client.send("", &large), "250 2.0.0 Delivered");
     assert_eq!(ends.scanned.recv().unwrap().len(), MAX_MESSAGE);
-    assert!(
-        ends.delivered
-            .recv()
-            .unwrap()
-            .starts_with(b"X-Spam-Status: unknown\r\nAuth")
-    );
+    let expected = receipt("unknown") + "X-Spam-Status: unknown\r\nAuth";
+    let delivered = ends.delivered.recv().unwrap();
+    assert!(delivered.starts_with(expected.as_bytes()));
 }
 
 /// The `Authentication-Results` of a message sent through a session.
@@ -589,9 +620,27 @@ fn spam_is_marked() {
     });
     assert_eq!(client.send("", PLAIN), "250 2.0.0 Delivered");
     let message = ends.delivered.recv().unwrap();
+    let message = String::from_utf8(message).unwrap();
+    let added = message.strip_prefix(&receipt("junk")).unwrap();
     assert!(
-        message.starts_with(b"X-Spam-Flag: YES\r\nX-Spam-Status: Yes, score=9.0 required=5.0\r\n")
+        added.starts_with("X-Spam-Flag: YES\r\nX-Spam-Status: Yes, score=9.0 required=5.0\r\n")
     );
+    drop(client);
+    assert_eq!(ends.log.join().unwrap().1, Came::Junk);
+}
+
+#[test]
+fn a_connection_without_a_message_came_to_nothing_and_one_that_breaks_is_told_apart() {
+    let (mut client, ends) = started(Play::default());
+    client.say("QUIT");
+    assert_eq!(ends.log.join().unwrap().1, Came::Nothing);
+    let (mut client, ends) = started(Play::default());
+    client.say("MAIL FROM:<a@sender.example>");
+    client.say("RCPT TO:<me@box.example>");
+    client.say("DATA");
+    client.raw(b"Subject: cut");
+    drop(client);
+    assert_eq!(ends.log.join().unwrap().1, Came::Broken);
 }
 
 #[test]
@@ -603,7 +652,10 @@ fn plain_text_after_starttls_is_never_taken_over() {
     assert_eq!(client.reply(), "");
     assert_eq!(
         ends.log.join().unwrap(),
-        "127.0.0.1: plain text after STARTTLS"
+        (
+            "127.0.0.1: plain text after STARTTLS".to_owned(),
+            Came::Nothing
+        )
     );
 }
 
@@ -633,13 +685,16 @@ fn a_silent_client_is_told_so() {
         ..Play::default()
     });
     assert_eq!(client.reply(), "421 4.4.2 Idle for too long");
-    assert_eq!(ends.log.join().unwrap(), "127.0.0.1: idle");
+    assert_eq!(
+        ends.log.join().unwrap(),
+        ("127.0.0.1: idle".to_owned(), Came::Nothing)
+    );
 }
 
 /// Gives the program its descriptors as the supervisor does: they come with
 /// numbers from 20 on and are moved to 3 and on.
 const START: &str = r#"exec 3<&$1 4<&$2 5<&$3 6<&$4 7<&$5 8<&$6
-LISTEN_PID=$$ exec "$0" mx.example"#;
+LISTEN_PID=$$ exec "$0" mx.example smtp-in-5 2026-11-24T17:00:25.007Z"#;
 
 #[test]
 fn the_program_takes_a_message_from_swaks() {
@@ -682,4 +737,16 @@ fn the_program_takes_a_message_from_swaks() {
     assert!(message.contains("\r\nSubject: from swaks\r\n"), "{message}");
     let log = String::from_utf8_lossy(&program.stderr);
     assert_eq!(log, "127.0.0.1: delivered\n");
+    assert_eq!(
+        program.status.code(),
+        Some(10),
+        "apps/email/app.yaml: delivered"
+    );
+    let (first, rest) = message.split_once(";\r\n\tmade=").unwrap();
+    assert_eq!(first, "X-ProjectX-Receipt: sandbox=smtp-in-5");
+    let (made, rest) = rest.split_once("; used=").unwrap();
+    let (used, rest) = rest.split_once(";\r\n\tverdict=no junk\r\n").unwrap();
+    assert!(rest.starts_with("X-Spam-Flag: NO\r\n"), "{rest}");
+    // Of one form, so that they can be compared.
+    assert!(made < used && made.len() == used.len(), "{made} {used}");
 }
