@@ -5,6 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -19,6 +20,11 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["read", path] => fs::read(inside(path)),
         ["write", path, text] => write(path, text),
         ["list", path] => list(path),
+        ["link", path] => Ok(fs::read_link(inside(path))?
+            .to_string_lossy()
+            .into_owned()
+            .into_bytes()),
+        ["owner", path] => Ok(fs::metadata(inside(path))?.uid().to_string().into_bytes()),
         ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
         ["kill", signal, name] => kill_by_name(signal, name),
         ["pids", name] => Ok(pids(name)?
