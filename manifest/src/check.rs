@@ -140,6 +140,9 @@ fn service(name: &str, raw: raw::Service, faults: &mut Faults<'_>) -> Option<Ser
     let name_itself = faults.name(&at, name)?;
     let root = faults.name(&field("root"), raw.root.as_deref().unwrap_or(name));
     let run = arguments(&raw, &field("run"), faults);
+    let programs = each(&raw.programs, &field("programs"), |item, at| {
+        faults.take(at, value::path(item))
+    });
     let lifetime = lifetime(&raw, &field("limits.deadline"), faults);
     let listen = each(&raw.listen, &field("listen"), |item, at| {
         listen(item, raw.lifetime, at, faults)
@@ -183,6 +186,7 @@ fn service(name: &str, raw: raw::Service, faults: &mut Faults<'_>) -> Option<Ser
         name: name_itself,
         root: root?,
         run: run?,
+        programs: programs?,
         lifetime: lifetime?,
         after: after?,
         listen: listen?,

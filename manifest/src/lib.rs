@@ -62,6 +62,9 @@ pub struct Service {
     pub root: Name,
     /// The program, an absolute path inside the root, and its arguments.
     pub run: Vec<Argument>,
+    /// Folders and files whose content may be executed besides the program: of
+    /// its libraries, and of programs that it starts. All else is noexec.
+    pub programs: Vec<PathBuf>,
     /// How long one sandbox of it lives.
     pub lifetime: Lifetime,
     /// Services with [`Lifetime::Once`] that must have ended well before.

@@ -20,6 +20,8 @@ pub struct App {
 pub struct Service {
     pub root: Option<String>,
     pub run: Vec<Text>,
+    #[serde(default)]
+    pub programs: Vec<String>,
     pub lifetime: Lifetime,
     #[serde(default)]
     pub after: Vec<String>,

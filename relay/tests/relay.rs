@@ -4,8 +4,8 @@
 use channels::handed;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use sandbox::{
-    Access, Child, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute,
-    policy,
+    Access, Child, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User,
+    WriteExecute, policy,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -80,6 +80,7 @@ impl Relay {
             }],
             policy: policy::load_str(relay::POLICY_NAME, relay::POLICY).unwrap(),
             write_execute: WriteExecute::Refused,
+            dumpable: Dumpable::Allowed,
         };
         let log = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
         let child = sandbox::spawn(&spec, vec![(log, 2), (theirs, 3)]).unwrap();

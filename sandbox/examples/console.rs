@@ -9,7 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sandbox::{
-    Access, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, policy, spawn,
+    Access, Dumpable, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute,
+    policy, spawn,
 };
 
 /// The status of a box that is fresh.
@@ -59,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         policy: policy::load_str(policy::CONSOLE_NAME, policy::CONSOLE)?,
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Allowed,
     };
     let (control, ours) = UnixStream::pair()?;
     let listener = TcpListener::bind("[::]:0")?;

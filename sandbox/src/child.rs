@@ -9,18 +9,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use landlock::RulesetCreated;
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, fchdir, pivot_root, read, sethostname, setsid, write};
+use nix::unistd::{
+    AccessFlags, chdir, faccessat, fchdir, pivot_root, read, sethostname, setsid, write,
+};
 
 use crate::capabilities::Kept;
 use crate::path_rules::{self, Rule};
 use crate::policy::Program;
 use crate::root::Prepared;
-use crate::spec::{Proc, Rlimits, WriteExecute};
+use crate::spec::{Dumpable, Proc, Rlimits, WriteExecute};
 use crate::sys;
 use crate::weak::{Protection, kept};
 
@@ -38,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) kept: Kept,
     pub(crate) loopback: bool,
     pub(crate) write_execute: WriteExecute,
+    pub(crate) dumpable: Dumpable,
     pub(crate) filters: Vec<Program>,
     pub(crate) exec: sys::Exec,
     /// A byte arrives here once the ids are mapped.
@@ -70,6 +74,7 @@ pub(crate) enum Step {
     Capabilities,
     NoNewPrivileges,
     WriteExecute,
+    UnreadableProgram,
     /// Its index says which of [`Plan::rules`].
     LandlockRule,
     Landlock,
@@ -82,7 +87,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 26] = [
+    const ALL: [(Step, &'static str); 27] = [
         (Step::Session, "session"),
         (Step::Loopback, "loopback"),
         (Step::PrivateMounts, "private mounts"),
@@ -102,6 +107,7 @@ impl Step {
         (Step::Capabilities, "capabilities"),
         (Step::NoNewPrivileges, "no_new_privs"),
         (Step::WriteExecute, "memory-deny-write-execute"),
+        (Step::UnreadableProgram, "unreadable program"),
         (Step::LandlockRule, "landlock rule"),
         (Step::Landlock, "landlock"),
         (Step::Descriptor, "descriptor"),
@@ -279,7 +285,23 @@ fn drop_privileges(plan: &Plan) -> Result<(), Failure> {
     if plan.write_execute == WriteExecute::Refused && kept(Protection::WriteExecute) {
         sys::refuse_write_execute().map_err(at(Step::WriteExecute))?;
     }
+    // The host's root reads everything; only a test runs as that.
+    let asked = kept(Protection::Dumpable) && kept(Protection::UserNamespace);
+    if plan.dumpable == Dumpable::Refused && asked {
+        cannot_read(plan.exec.path()).map_err(at(Step::UnreadableProgram))?;
+    }
     Ok(())
+}
+
+/// What can't be read is not dumpable once it is executed (`would_dump` in the
+/// kernel's fs/exec.c), and traced only by who could trace the host's root.
+fn cannot_read(program: &CStr) -> Result<(), Errno> {
+    let own = AtFlags::AT_EACCESS;
+    match faccessat(AT_FDCWD, program, AccessFlags::R_OK, own) {
+        Err(Errno::EACCES) => Ok(()),
+        Err(other) => Err(other),
+        Ok(()) => Err(Errno::EPERM),
+    }
 }
 
 fn restrict_paths(plan: &Plan, mut ruleset: RulesetCreated) -> Result<(), Failure> {

@@ -23,9 +23,7 @@
 //!   (`setresuid`).
 //! - Unsafe code is in `sys` alone.
 //!
-//! Limits of this version. `PR_SET_DUMPABLE` is reset by `execve`, so a
-//! program clears it itself; core files are limited to 0 bytes here, which a
-//! `core_pattern` that is a pipe ignores. `setgroups` is not set to `deny`: the
+//! Limits of this version. `setgroups` is not set to `deny`: the
 //! child uses it to drop the parent's groups, and after that it takes
 //! [`Capability::SetGid`]. Root's files of the host (the root directory's, say)
 //! belong to nobody inside, whatever the range. Landlock of ABI 6 sees neither
@@ -71,7 +69,7 @@ pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{CONSOLE, Policy, PolicyError};
 pub use spawn::{SandboxError, spawn, spawn_prepared};
 pub use spec::{
-    Access, Device, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
+    Access, Device, Dumpable, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
 };
 pub use volumes::{Scratch, Volume};
 /// Is in every program that was built with the feature `weak`; in no product.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::stat::{Mode, SFlag, mknod};
 
-use crate::spec::{Access, Entry, Proc, Root, Spec};
+use crate::spec::{Access, Entry, PathRule, Proc, Root, Spec};
 use crate::sys;
 use crate::volumes::Scratch;
 use crate::weak::{Protection, kept};
@@ -55,7 +55,12 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
     let prepared = match root {
         Root::Directory(path) => {
             let tree = open_tree(path)?;
-            seal(&tree, path, read_only() | SAFE)?;
+            let whole = spec.paths.iter().any(is_whole);
+            let noexec = if whole { 0 } else { sys::MOUNT_ATTR_NOEXEC };
+            seal(&tree, path, read_only() | SAFE | noexec)?;
+            if !whole {
+                programs(spec, path, &mut mounts)?;
+            }
             tree
         }
         Root::Entries(entries) => tmpfs(spec, entries)?,
@@ -115,6 +120,36 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
     }
     let root = prepared;
     Ok(Prepared { root, mounts })
+}
+
+/// Whether all of the root may be executed.
+fn is_whole(rule: &PathRule) -> bool {
+    rule.access == Access::Execute && rule.path == Path::new("/")
+}
+
+/// What may be executed of the directory `root`, to be mounted over itself.
+fn programs(spec: &Spec, root: &Path, mounts: &mut Vec<Mount>) -> Result<(), Failed> {
+    let executable = spec.paths.iter().filter(|r| r.access == Access::Execute);
+    for rule in executable {
+        let wrong = |source| Failed {
+            step: format!("program {}", rule.path.display()),
+            source,
+        };
+        let root = root.canonicalize().map_err(wrong)?;
+        let path = relative(&rule.path)?;
+        let host = root.join(OsStr::from_bytes(path.as_bytes()));
+        let host = host.canonicalize().map_err(wrong)?;
+        let Ok(path) = host.strip_prefix(&root) else {
+            return Err(wrong(io::Error::other(
+                "a symbolic link leads out of the root",
+            )));
+        };
+        let path = relative(path)?;
+        let tree = open_tree(&host)?;
+        seal(&tree, &host, read_only() | SAFE)?;
+        mounts.push(Mount { tree, path });
+    }
+    Ok(())
 }
 
 /// Where the program is on the host, as far as the root comes from there.

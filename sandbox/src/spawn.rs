@@ -167,6 +167,7 @@ fn spawn_within(
         },
         loopback: spec.network.loopback && kept(Protection::NetworkNamespace),
         write_execute: spec.write_execute,
+        dumpable: spec.dumpable,
         filters: spec.policy.programs().to_vec(),
         exec,
         go: go_read,
@@ -336,7 +337,7 @@ fn describe(spec: &Spec, plan: &Plan) -> impl Fn(Report) -> String + use<> {
             Step::AttachMount => mounts.get(index).map(|path| format!("/{path}")),
             Step::LandlockRule => rules.get(index).cloned(),
             Step::Descriptor => fds.get(index).cloned(),
-            Step::Execve => program.clone(),
+            Step::UnreadableProgram | Step::Execve => program.clone(),
             _ => None,
         };
         match about {
@@ -350,7 +351,7 @@ fn describe(spec: &Spec, plan: &Plan) -> impl Fn(Report) -> String + use<> {
 mod tests {
     use super::*;
     use crate::ids::User;
-    use crate::spec::{Proc, Rlimits, Root, WriteExecute};
+    use crate::spec::{Dumpable, Proc, Rlimits, Root, WriteExecute};
     use nix::sys::signal::{Signal, kill};
 
     #[test]
@@ -378,6 +379,7 @@ mod tests {
             paths: vec![],
             policy: crate::policy::load_str("console.seccomp", crate::CONSOLE).unwrap(),
             write_execute: WriteExecute::Refused,
+            dumpable: Dumpable::Allowed,
         };
         let mut stopped = Pid::from_raw(0);
         let stop = |pid| {

@@ -53,12 +53,16 @@ pub struct Spec {
     pub policy: Policy,
     /// Whether memory may become executable after it was writable.
     pub write_execute: WriteExecute,
+    /// Whether the program may be dumped and traced.
+    pub dumpable: Dumpable,
 }
 
 /// Where the read-only root comes from.
 #[derive(Debug, Clone)]
 pub enum Root {
-    /// A directory of the host, bound with everything mounted below it.
+    /// A directory of the host, bound with everything mounted below it, noexec
+    /// but for the paths with [`Access::Execute`] in [`Spec::paths`], to which no
+    /// symbolic link may lead through the outside.
     /// With devices or [`Proc::OwnPids`] it must hold `dev/null` and so on
     /// (empty files) or `proc` (a directory) to mount over.
     Directory(PathBuf),
@@ -145,6 +149,18 @@ pub enum WriteExecute {
     /// Never. What any program without a just-in-time compiler takes.
     Refused,
     /// The program needs it.
+    Allowed,
+}
+
+/// Whether the kernel lets the program be dumped, and traced by its equals
+/// (`PR_SET_DUMPABLE`, which execve(2) sets anew).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dumpable {
+    /// Never: its file must be one that it may execute and not read (mode 0711
+    /// of another's, say), which is what execve(2) goes by. A readable one is
+    /// not started.
+    Refused,
+    /// As its file's mode has it.
     Allowed,
 }
 

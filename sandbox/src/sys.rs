@@ -331,7 +331,7 @@ pub(crate) fn seccomp(program: &[libc::sock_filter]) -> Result<()> {
 /// that nothing is allocated after the clone.
 pub(crate) struct Exec {
     /// Owns what the pointers point to.
-    _strings: Vec<CString>,
+    strings: Vec<CString>,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
 }
@@ -348,10 +348,15 @@ impl Exec {
         let mut strings = argv;
         strings.extend(env);
         Exec {
-            _strings: strings,
+            strings,
             argv: argv_pointers,
             envp,
         }
+    }
+
+    /// The program's path.
+    pub(crate) fn path(&self) -> &CStr {
+        &self.strings[0]
     }
 
     /// Child: runs the program; returns only why it could not.

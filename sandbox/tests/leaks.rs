@@ -4,8 +4,8 @@ use std::fs;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Scratch, Spec, Tcp, User,
-    WriteExecute, spawn,
+    Access, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Scratch, Spec, Tcp,
+    User, WriteExecute, spawn,
 };
 
 #[test]
@@ -43,6 +43,7 @@ fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
         paths: vec![],
         policy: load_str("probe.seccomp", text).unwrap(),
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Allowed,
     };
     let mut entries = vec![("/probe", env!("CARGO_BIN_EXE_sandbox-probe"))];
     for folder in ["/usr", "/lib", "/lib64"] {

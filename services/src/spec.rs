@@ -8,8 +8,8 @@ use manifest::{
     Service,
 };
 use sandbox::{
-    Access, Capability, Cgroup, Connect, CpuLimit, Device, Network, PathRule, PolicyError, Proc,
-    Rlimits, Root, Scratch, Spec, Tcp, User, Volume, WriteExecute, policy,
+    Access, Capability, Cgroup, Connect, CpuLimit, Device, Dumpable, Network, PathRule,
+    PolicyError, Proc, Rlimits, Root, Scratch, Spec, Tcp, User, Volume, WriteExecute, policy,
 };
 use std::fs;
 use std::io;
@@ -113,18 +113,34 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
             open_files: service.limits.files.into(),
             file_size: service.limits.file_size.bytes(),
         },
-        // The root holds only this service's files and is read-only.
-        paths: vec![PathRule {
-            path: "/".into(),
-            access: Access::Execute,
-        }],
+        paths: paths(service),
         policy: read_policy(&place.image, &service.policy)?,
         write_execute: match service.write_execute {
             manifest::WriteExecute::Refused => WriteExecute::Refused,
             manifest::WriteExecute::Allowed => WriteExecute::Allowed,
         },
+        dumpable: Dumpable::Refused,
         name,
     })
+}
+
+/// The root holds only this service's files, so all of it may be read; executed
+/// are its program and what the manifest lists.
+fn paths(service: &Service) -> Vec<PathRule> {
+    let program = match service.run.first() {
+        Some(Argument::Text(program)) => Some(PathBuf::from(program)),
+        _ => None,
+    };
+    let executed = program.into_iter().chain(service.programs.iter().cloned());
+    let executed = executed.map(|path| PathRule {
+        path,
+        access: Access::Execute,
+    });
+    let read = PathRule {
+        path: "/".into(),
+        access: Access::Read,
+    };
+    [read].into_iter().chain(executed).collect()
 }
 
 /// What the sandbox of another instance is to enforce: `base`, one of the same

@@ -69,7 +69,8 @@ impl Box {
         for name in ["smtp-in", "signer"] {
             let root = made(&format!("image/roots/{name}"));
             // Not copied by this process: see copy_probe in sandbox/tests.
-            let copied = Command::new("cp")
+            let copied = Command::new("install")
+                .args(["-m", "0711"])
                 .arg(programs().join(name))
                 .arg(&root)
                 .status();

@@ -22,7 +22,8 @@ use nix::sys::socket::{
 use nix::unistd::Pid;
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Child, Device, Exit, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute, spawn,
+    Access, Child, Device, Dumpable, Exit, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute,
+    spawn,
 };
 use support::messages;
 use support::root::{Tree, packages};
@@ -77,6 +78,7 @@ fn spec(root: &Path) -> Spec {
         ],
         policy: load_str("spamassassin.seccomp", POLICY).unwrap(),
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Allowed,
     }
 }
 

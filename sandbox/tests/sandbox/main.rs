@@ -16,8 +16,8 @@ use std::process::Command;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Cgroup, Child, Device, Entry, Exit, Network, PathRule, Policy, Proc, Rlimits, Root,
-    SandboxError, Spec, User, WriteExecute, spawn,
+    Access, Cgroup, Child, Device, Dumpable, Entry, Exit, Network, PathRule, Policy, Proc, Rlimits,
+    Root, SandboxError, Spec, User, WriteExecute, spawn,
 };
 
 const PROBE: &str = env!("CARGO_BIN_EXE_sandbox-probe");
@@ -110,6 +110,7 @@ fn spec(argument: Option<&str>) -> Spec {
         paths,
         policy: policy(),
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Allowed,
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use sandbox::policy::load_str;
 use sandbox::weak::{self, Protection};
 use sandbox::{
-    Access, Child, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User, Volume,
-    WriteExecute, spawn,
+    Access, Child, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User,
+    Volume, WriteExecute, spawn,
 };
 
 /// The switch is the process's.
@@ -57,6 +57,7 @@ fn spec(argument: &str) -> Spec {
         paths: entries.iter().map(rule).collect(),
         policy: load_str("probe.seccomp", policy).unwrap(),
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Allowed,
     }
 }
 

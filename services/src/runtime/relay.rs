@@ -11,8 +11,8 @@ use crate::spec::ONE;
 use crate::volumes::relay_name;
 use manifest::{App, ChannelKind};
 use sandbox::{
-    Access, Cgroup, Child, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute,
-    policy,
+    Access, Cgroup, Child, Dumpable, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User,
+    WriteExecute, policy,
 };
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -146,5 +146,6 @@ fn spec(program: &Path, first_id: u32, cgroup: Option<Cgroup>) -> Result<Spec, R
         }],
         policy: policy.map_err(crate::ServiceError::from)?,
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Refused,
     })
 }

@@ -156,11 +156,12 @@ pub fn setting(folder: &Path) -> Setting {
         fs::write(root.join("dev").join(device), "").unwrap();
     }
     let probe = env!("CARGO_BIN_EXE_channel-probe");
-    copy(Path::new(probe), &root.join("probe"));
+    // Not to be read inside: what could be dumped is not started.
+    install(Path::new(probe), &root.join("probe"), "0711");
     let output = Command::new("ldd").arg(probe).output().unwrap();
     let libraries = String::from_utf8(output.stdout).unwrap();
     for library in libraries.split_whitespace().filter(|w| w.starts_with('/')) {
-        copy(Path::new(library), &root.join(&library[1..]));
+        install(Path::new(library), &root.join(&library[1..]), "0755");
     }
     fs::create_dir_all(image.join("policies")).unwrap();
     fs::write(
@@ -178,10 +179,11 @@ pub fn setting(folder: &Path) -> Setting {
     }
 }
 
-/// With cp(1), whose descriptors no sandbox can inherit (ETXTBSY).
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    run(Command::new("cp").args([from, to]));
+/// With install(1), whose descriptors no sandbox can inherit (ETXTBSY).
+fn install(from: &Path, to: &Path, mode: &str) {
+    run(Command::new("install")
+        .args(["-D", "-m", mode])
+        .args([from, to]));
 }
 
 /// The relay's own program, static as in the image: its sandbox holds no
@@ -198,7 +200,9 @@ fn relay() -> PathBuf {
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .current_dir(env!("CARGO_MANIFEST_DIR")));
-    folder.join(target).join("debug/relay")
+    let hidden = folder.join("relay");
+    install(&folder.join(target).join("debug/relay"), &hidden, "0711");
+    hidden
 }
 
 fn run(command: &mut Command) {

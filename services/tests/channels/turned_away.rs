@@ -15,6 +15,7 @@ app: probe
 services:
   idle:
     root: probe
+    programs: [/lib, /lib64]
     run: [/probe, idle, sleep]
     lifetime: per-connection
     listen: [{{ port: 25, zone: public, full: "421 4.3.2 {{hostname}} busy, try again later" }}]
@@ -23,6 +24,7 @@ services:
     limits: {{ memory: 64M, tasks: 16, files: 64, file-size: 0, {limits} }}
   keeper:
     root: probe
+    programs: [/lib, /lib64]
     run: [/probe, keeper, "serve-listening:by-socket"]
     lifetime: daemon
     provides: [{{ name: by-socket, kind: connected, socket: listening }}]

@@ -71,7 +71,23 @@ pub fn assemble(root: &Root, tar: Option<&Path>, programs: &Programs) -> Result<
         let content = programs.read(part)?;
         tree.put_file(&format!("{}/{}", part.folder, part.file_name()), content);
     }
+    hide_programs(tree);
     Ok(assembled)
+}
+
+/// Takes everybody's right to read from programs, but not from libraries: what
+/// only root may read can't be dumped or traced while it runs (`sandbox`,
+/// `Dumpable`).
+fn hide_programs(tree: &mut Tree) {
+    for (path, node) in tree.iter_mut() {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if let Node::File(mode @ 0o755, content) = node
+            && content.starts_with(b"\x7fELF")
+            && !name.contains(".so")
+        {
+            *mode = 0o711;
+        }
+    }
 }
 
 fn from_packages(root: &Root, tar: &Path) -> Result<Assembled> {

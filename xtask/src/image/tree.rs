@@ -133,6 +133,11 @@ impl Tree {
         self.0.iter().map(|(path, node)| (path.as_str(), node))
     }
 
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Node)> {
+        self.0.iter_mut().map(|(path, node)| (path.as_str(), node))
+    }
+
     /// Writes it as a tar stream.
     pub fn write_tar(&self, stream: impl Write) -> Result<()> {
         let mut archive = tar::Builder::new(stream);

@@ -171,6 +171,7 @@ fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
         ],
         policy: sandbox::policy::load_str("console.seccomp", sandbox::CONSOLE)?,
         write_execute: sandbox::WriteExecute::Refused,
+        dumpable: sandbox::Dumpable::Refused,
     })
 }
 
