@@ -7,15 +7,21 @@
 
 use super::receipt::End;
 use super::zygotes::Generation;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use sandbox::Adopted;
 use std::fs;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a new child may take to wait for its message; it gives up its
 /// rights first. One that takes longer is taken to be in use already.
 const SETTLING: Duration = Duration::from_secs(2);
+
+/// How long it may take to end after its user has: it answers, or finds its
+/// socket closed, and ends.
+const LEAVING: u16 = 250;
 
 /// A child for one message. Dropping it kills it and removes its cgroup.
 #[derive(Debug)]
@@ -128,11 +134,13 @@ impl MessageChild {
         ))
     }
 
-    /// Kills it if it is still there and removes its cgroup.
+    /// Kills it if it does not end by itself and removes its cgroup.
     ///
     /// # Errors
     /// When the cgroup is left, with what to say.
     pub(super) fn finish(self) -> Result<(String, End), String> {
+        let mut fds = [PollFd::new(self.child.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(LEAVING)).ok();
         let end = match (self.too_long, self.has_ended()) {
             (true, _) => End::TooLong,
             (false, true) => End::Itself,

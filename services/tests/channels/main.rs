@@ -2,6 +2,7 @@
 //! Linux 6.12 or later. Each test has a network namespace of its own, so its
 //! ports 25 and 443 are nobody else's.
 
+mod sets;
 mod support;
 mod turned_away;
 
@@ -179,6 +180,7 @@ fn a_connection_that_outlives_its_deadline_is_killed_with_all_that_was_made_for_
     support::until("no sandbox is left", || {
         (children() == before).then_some(())
     });
+    drop(connection);
     app.stop_leaves_nothing();
 }
 
@@ -211,11 +213,13 @@ fn an_app_that_stops_takes_connections_at_work_with_it() {
     let app = App::start(&text, "stop");
     app.wait_ready();
     let before = children().len();
-    let _connection = app.connect(25);
+    let mut connection = app.connect(25);
     support::until("two sandboxes", || {
         (children().len() == before + 2).then_some(())
     });
+    let cut = std::thread::spawn(move || connection.read_to_end(&mut Vec::new()).ok());
     app.stop_leaves_nothing();
+    cut.join().unwrap();
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! An app of probes that runs, and what is seen of it from outside.
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{self, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::Pid;
+use services::leftovers::{Leftovers, adopt_orphans};
 use services::runtime::{Journal, Running, Setting};
 use std::fs;
 use std::io;
@@ -43,25 +45,32 @@ pub struct App {
     running: Running,
     lines: Arc<Lines>,
     folder: tempfile::TempDir,
+    before: Leftovers,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl App {
-    /// Starts it, in a new network namespace of the calling thread.
+    /// Starts it, in new namespaces of the calling thread for network and mounts:
+    /// what others do on this machine is not counted.
     pub fn start(manifest: &str, name: &str) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        unshare(CloneFlags::CLONE_NEWNET).expect("root is needed");
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root is needed");
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none).unwrap();
+        adopt_orphans().unwrap();
         run(Command::new("ip").args(["link", "set", "lo", "up"]));
         let folder = tempfile::tempdir().unwrap();
         let lines = Arc::new(Lines::default());
         let app = manifest::read(name, manifest).unwrap_or_else(|errors| panic!("{errors}"));
         let setting = setting(folder.path());
+        let before = look(folder.path());
         let running = Running::start(app, setting, lines.clone()).unwrap();
         Self {
             running,
             lines,
             folder,
+            before,
             _alone: alone,
         }
     }
@@ -122,14 +131,40 @@ impl App {
         self.folder.path().join("image")
     }
 
-    /// Stops it: no process is left, and no socket's file.
+    /// What there is now that is this process's.
+    pub fn look(&self) -> Leftovers {
+        look(self.folder.path())
+    }
+
+    /// The receipts so far.
+    pub fn receipts(&self) -> Vec<String> {
+        let mut lines = self.all_lines("runtime");
+        lines.retain(|line| line.starts_with("receipt: "));
+        lines
+    }
+
+    /// Stops it: of all that it made nothing is left, but the folder of its
+    /// sockets, which is empty. A thread may take a moment to end.
     pub fn stop_leaves_nothing(self) {
         self.running.stop();
         assert_eq!(children(), []);
-        let left = fs::read_dir(self.folder.path().join("sockets")).unwrap();
-        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.is_empty(), "{left:?}");
+        let folder = self.folder.path();
+        let sockets = format!("folder {}", folder.join("sockets/probe").display());
+        let left = || {
+            let mut left = look(folder).since(&self.before);
+            left.retain(|thing| *thing != sockets);
+            left
+        };
+        let end = Instant::now() + PATIENCE;
+        while !left().is_empty() {
+            assert!(Instant::now() < end, "{:#?}", left());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
+}
+
+fn look(folder: &Path) -> Leftovers {
+    Leftovers::look(&[&folder.join("sockets")], None).unwrap()
 }
 
 /// A stranger at this address of the loopback interface.

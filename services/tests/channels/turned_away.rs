@@ -67,11 +67,11 @@ fn beyond_the_places_of_all_or_of_one_sender_a_connection_is_told_and_closed() {
     // This sender has no third connection, though there is a place.
     assert_eq!(told(connect_from([127, 0, 0, 1], 25)), FULL);
     sandboxes(1);
-    let _other = connect_from([127, 0, 0, 2], 25);
+    let other = connect_from([127, 0, 0, 2], 25);
     sandboxes(2);
     // Now there is none for anybody. Nor does it matter that others who were
     // turned away neither read nor close.
-    let _silent: Vec<TcpStream> = (0..100).map(|_| connect_from([127, 0, 0, 3], 25)).collect();
+    let silent: Vec<TcpStream> = (0..100).map(|_| connect_from([127, 0, 0, 3], 25)).collect();
     let begun = Instant::now();
     assert_eq!(told(connect_from([127, 0, 0, 4], 25)), FULL);
     assert!(begun.elapsed() < Duration::from_secs(5), "{begun:?}");
@@ -81,8 +81,15 @@ fn beyond_the_places_of_all_or_of_one_sender_a_connection_is_told_and_closed() {
     sandboxes(2);
     // The app ends: who still waits is told as well.
     let stopped = std::thread::spawn(move || told(waits));
+    drop(silent);
+    // And one at work is cut off.
+    let cut = std::thread::spawn(move || {
+        let mut other = other;
+        other.read_to_end(&mut Vec::new()).unwrap()
+    });
     app.stop_leaves_nothing();
     assert_eq!(stopped.join().unwrap(), FULL);
+    assert_eq!(cut.join().unwrap(), 0);
 }
 
 #[test]

@@ -7,6 +7,9 @@
 //! only, the channel's name, and what it heard. So a line that comes back went
 //! through that channel in both directions.
 
+mod sys;
+mod zygote;
+
 use channels::handed::Handed;
 use channels::passed::Passed;
 use nix::errno::Errno;
@@ -15,7 +18,7 @@ use nix::sys::socket::{SockaddrStorage, getpeername};
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::thread::{sleep, spawn};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for word in words {
         let (verb, rest) = word.split_once(':').unwrap_or((&word, ""));
         let (channel, port) = rest.split_once(':').unwrap_or((rest, "0"));
-        let port: u16 = port.parse()?;
+        // Of the verbs that have one.
+        let port: u16 = port.parse().unwrap_or_default();
         let own = channel.to_owned();
         let me = format!("{name}#{life}");
         match verb {
@@ -101,6 +105,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 eprintln!("report end");
             }
+            "zygote" => zygote::serve(&take("control")?, &name, rest)?,
+            "child" => child(&me, rest)?,
+            "pause" => sleep(Duration::from_secs(rest.parse()?)),
             "sleep" => loop {
                 sleep(Duration::from_secs(60));
             },
@@ -116,6 +123,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         ended?;
     }
     Ok(())
+}
+
+/// A zygote's child: its user is at descriptor 0, a channel of its own at 1.
+fn child(me: &str, verb: &str) -> io::Result<()> {
+    let mut user = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut line = String::new();
+    BufReader::new(&user).read_line(&mut line)?;
+    let words = match verb {
+        "answer" => String::new(),
+        "ask-and-answer" => {
+            let channel = io::stdout().as_fd().try_clone_to_owned()?;
+            format!(" ({})", ask(channel.into(), me)?)
+        }
+        _ => loop {
+            sleep(Duration::from_secs(60));
+        },
+    };
+    writeln!(user, "judge of {me} answers: {}{words}", line.trim_end())
 }
 
 /// Process 1 of a namespace gets no signal that it does not wait for:
