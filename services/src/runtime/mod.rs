@@ -3,9 +3,11 @@
 //! One thread keeps the app ([`keeper`]): it runs what runs once, starts the
 //! daemons, loads the zygotes, and looks after them four times a second. While
 //! all of them run and have answered, the app is ready, and its ports for
-//! strangers are open; a port has a thread that accepts ([`door`]), and every
-//! connection one that makes its sandboxes, waits for their end and destroys
-//! them ([`visit`]).
+//! strangers are open; a port has a thread that accepts ([`door`]) and one that
+//! makes sets of sandboxes before they are needed ([`pool`]), and every
+//! connection has one that takes a set, waits for its end, destroys it
+//! ([`visit`]) and writes a [`receipt`]. Who finds no place is told so
+//! ([`farewell`]).
 //! Nothing here reads what is said on a channel.
 //!
 //! What a service writes on its standard error goes to the [`Journal`], which

@@ -1,6 +1,6 @@
 //! Sets of sandboxes that are ready before their connection comes.
 //!
-//! A set lies here sealed and unused; a connection takes it out, and nothing
+//! A set lies here unused; a connection takes it out, and nothing
 //! comes back. A thread makes the next one meanwhile. A set is thrown away when
 //! it is [`AGE`] old, when its zygote has been replaced (the old one and its
 //! memory would stay for it), when its child has died, and when the port closes.

@@ -1,11 +1,10 @@
 //! One connection from outside: its own sandbox of each per-connection service,
 //! joined by the channels of the manifest, and none of them left behind.
 //!
-//! A [`Set`] is all of that before there is a connection: the sandboxes sealed
-//! (everything done but the program, which does not run yet), the children for
-//! its message forked and in their cgroups, the pairs between them made. What
-//! is dialled is added when it is used, and the connection last. A set is used
-//! by value, so once.
+//! A [`Set`] is what there is of that before there is a connection: the children
+//! for its message forked and in their cgroups, the pairs made, and of each
+//! sandbox what [`super::sealed`] can make beforehand. What is dialled is added
+//! when it is used, and the connection last. A set is used by value, so once.
 
 use super::message::MessageChild;
 use super::receipt::{self, End, Receipt};
