@@ -64,6 +64,39 @@ pub struct Allowed {
     refused: Option<Errno>,
 }
 
+impl Allowed {
+    /// What its arguments must be, `arg0 == 0x1 and arg2 & 0x4 == 0x0` say;
+    /// `None`: whatever they are.
+    pub fn condition(&self) -> Option<String> {
+        let parts: Vec<String> = self.conditions.iter().map(Condition::to_string).collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
+    }
+
+    /// Whether it lets the argument `index` (from 0) be `value`, by its low 32 bits.
+    pub fn lets(&self, index: u8, value: u32) -> bool {
+        let about = self.conditions.iter().filter(|c| c.index == index);
+        about.into_iter().all(|c| value & c.mask == c.value)
+    }
+
+    /// Whether it lets the argument `index` have any of these bits set.
+    pub fn lets_any_bit(&self, index: u8, bits: u32) -> bool {
+        let about: Vec<&Condition> = self
+            .conditions
+            .iter()
+            .filter(|c| c.index == index)
+            .collect();
+        let free = |bit: &u32| {
+            about
+                .iter()
+                .all(|c| c.mask & bit == 0 || c.value & bit != 0)
+        };
+        (0..32)
+            .map(|n| 1 << n)
+            .filter(|bit| bits & bit != 0)
+            .any(|bit| free(&bit))
+    }
+}
+
 /// An error in a policy's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {what}")]
@@ -82,6 +115,15 @@ struct Condition {
     index: u8,
     mask: u32,
     value: u32,
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.mask {
+            u32::MAX => write!(out, "arg{} == {:#x}", self.index, self.value),
+            mask => write!(out, "arg{} & {mask:#x} == {:#x}", self.index, self.value),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +189,13 @@ impl Policy {
     pub fn allowed(&self) -> impl Iterator<Item = &Allowed> {
         let given = |a: &&Allowed| a.refused.is_none() && on(a, HERE);
         self.calls.iter().filter(given)
+    }
+
+    /// What it refuses on this machine with an error that the program is told,
+    /// and that error. All else kills.
+    pub fn refused(&self) -> impl Iterator<Item = (&Allowed, String)> {
+        let here = self.calls.iter().filter(|a| on(a, HERE));
+        here.filter_map(|a| Some((a, format!("{:?}", a.refused?))))
     }
 
     /// Whether `call` is allowed whatever its arguments.
@@ -412,6 +461,23 @@ mod tests {
         assert!(message("read if arg6 == 1 # a").contains("condition"));
         assert!(message("read if arg0 & 1 == 2 # a").contains("never true"));
         assert!(message("arm: read # a").contains("unknown architecture \"arm\""));
+    }
+
+    #[test]
+    fn a_line_says_which_arguments_it_lets_pass() {
+        let text = "read # a\nsocket if arg0 == 1 # b\nclone if arg0 & 0x7e030000 == 0x10000 # c\n";
+        let policy = load_str("good", text).unwrap();
+        let [read, socket, clone] = policy.allowed().collect::<Vec<_>>()[..] else {
+            panic!("three lines");
+        };
+        assert_eq!(read.condition(), None);
+        assert_eq!(socket.condition().unwrap(), "arg0 == 0x1");
+        assert_eq!(clone.condition().unwrap(), "arg0 & 0x7e030000 == 0x10000");
+        assert!(socket.lets(0, 1) && !socket.lets(0, 2) && socket.lets(1, 2) && read.lets(0, 2));
+        // Threads, and no new namespace.
+        assert!(clone.lets(0, 0x1_0000) && !clone.lets(0, 17));
+        assert!(clone.lets_any_bit(0, 0x1_0000) && !clone.lets_any_bit(0, 0x7e02_0000));
+        assert!(read.lets_any_bit(0, 0x7e02_0000));
     }
 
     #[test]

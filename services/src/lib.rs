@@ -1,8 +1,8 @@
 //! From an app's manifest to what the sandbox enforces.
 //!
 //! [`spec`] is the one place where the words of a manifest become a
-//! [`sandbox::Spec`]: the supervisor starts services from it, and whatever
-//! explains to people what a service may do computes it from the same value.
+//! [`sandbox::Spec`]: the supervisor starts services from it, and [`explain`]
+//! says from the same value what a service may do.
 //! [`descriptors`] says which descriptors a service gets, in which order.
 //! [`runtime`] starts a whole app, connects its services by their channels, and
 //! keeps it running. [`leftovers`] is for tests: what of it is still there afterwards.
@@ -10,6 +10,7 @@
 mod clock;
 mod descriptors;
 pub mod egress;
+pub mod explain;
 mod ids;
 pub mod leftovers;
 pub mod runtime;
@@ -18,5 +19,5 @@ mod volumes;
 
 pub use descriptors::{CONTROL, FIRST, descriptors, environment};
 pub use ids::IdsError;
-pub use spec::{Place, ServiceError, spec};
+pub use spec::{Place, ServiceError, spec, spec_with};
 pub use volumes::VolumeError;

@@ -60,11 +60,17 @@ pub enum ServiceError {
 /// # Errors
 /// When the image has no such policy, or a wrong one.
 pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, ServiceError> {
+    let policy = read_policy(&place.image, &service.policy)?;
+    Ok(spec_with(app, service, place, policy))
+}
+
+/// The same with a policy that was read already, where there is no image.
+pub fn spec_with(app: &App, service: &Service, place: &Place, policy: sandbox::Policy) -> Spec {
     let name = name(service, place);
     let range = service.ids == Ids::Range;
     let mut env = service.environment.clone();
     env.extend(environment(&descriptors(app, service)));
-    Ok(Spec {
+    Spec {
         root: Root::Directory(place.image.join("roots").join(service.root.as_str())),
         volumes: service
             .volumes
@@ -99,14 +105,7 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
         capabilities: service
             .capabilities
             .iter()
-            .map(|capability| match capability.kind {
-                CapabilityKind::Chown => Capability::Chown,
-                CapabilityKind::DacOverride => Capability::DacOverride,
-                CapabilityKind::Kill => Capability::Kill,
-                CapabilityKind::Setgid => Capability::SetGid,
-                CapabilityKind::Setuid => Capability::SetUid,
-                CapabilityKind::SysChroot => Capability::SysChroot,
-            })
+            .map(|capability| enforced(capability.kind))
             .collect(),
         network: network(app, service),
         rlimits: Rlimits {
@@ -114,14 +113,26 @@ pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, Service
             file_size: service.limits.file_size.bytes(),
         },
         paths: paths(service),
-        policy: read_policy(&place.image, &service.policy)?,
+        policy,
         write_execute: match service.write_execute {
             manifest::WriteExecute::Refused => WriteExecute::Refused,
             manifest::WriteExecute::Allowed => WriteExecute::Allowed,
         },
         dumpable: Dumpable::Refused,
         name,
-    })
+    }
+}
+
+/// The capability that stands for one of the manifest's.
+pub(crate) fn enforced(kind: CapabilityKind) -> Capability {
+    match kind {
+        CapabilityKind::Chown => Capability::Chown,
+        CapabilityKind::DacOverride => Capability::DacOverride,
+        CapabilityKind::Kill => Capability::Kill,
+        CapabilityKind::Setgid => Capability::SetGid,
+        CapabilityKind::Setuid => Capability::SetUid,
+        CapabilityKind::SysChroot => Capability::SysChroot,
+    }
 }
 
 /// The root holds only this service's files, so all of it may be read; executed

@@ -20,8 +20,10 @@ use std::fmt::Write;
 use nix::errno::Errno;
 use seccompiler::{BpfProgram, TargetArch, apply_filter, compile_from_json};
 
-const TEXT: &str = include_str!("../policies/child.seccomp");
-const NAME: &str = "zygote/policies/child.seccomp";
+/// What a child may ask the kernel for, beside what the zygote's policy lets it.
+pub const TEXT: &str = include_str!("../policies/child.seccomp");
+/// The name of [`TEXT`] in messages.
+pub const NAME: &str = "zygote/policies/child.seccomp";
 
 /// A compiled policy.
 pub(crate) struct Filter {

@@ -25,3 +25,5 @@ mod filter;
 pub mod protocol;
 mod serve;
 mod sys;
+
+pub use filter::{NAME as CHILD_POLICY_NAME, TEXT as CHILD_POLICY};
