@@ -8,6 +8,7 @@
 pub mod app_image;
 pub mod cmdline;
 pub mod console_log;
+pub mod console_sandbox;
 pub mod device_mapper;
 pub mod health;
 pub mod loop_device;

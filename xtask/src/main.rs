@@ -9,6 +9,7 @@ mod browser;
 mod card_image;
 mod guest;
 mod image;
+mod lint;
 mod qemu;
 mod scenarios;
 mod snapshot;
@@ -37,6 +38,8 @@ enum Command {
     Boot(boot::BootArguments),
     /// Run the tests: the fast ones, then boots of the real card
     Test(test::TestArguments),
+    /// Say what each service may do, and fail if one may do more than is agreed
+    Lint(lint::LintArguments),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Image(arguments) => image::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Bench(which) => bench::run(&which),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),

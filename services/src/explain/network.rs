@@ -78,7 +78,7 @@ pub(super) fn network(network: &Network, given: &Given) -> [Finding; 4] {
             );
             let words = format!(
                 "It reaches the internet, on {}: {ports_named}. The kernel's firewall refuses it \
-                 the home network and all else.",
+                 the home network and all else, UDP too, which Landlock does not see.",
                 count(ports.len() as u64, "port"),
             );
             (50 + 10 * ports.len() as u64, words)

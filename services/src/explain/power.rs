@@ -29,7 +29,7 @@ pub(super) fn user(user: User) -> Finding {
             0,
             format!(
                 "It is the one user {inside}, never root; for the host that is {outside}, \
-                 whom nothing else belongs to."
+                 as whom nothing else runs."
             ),
         ),
         User::Range {

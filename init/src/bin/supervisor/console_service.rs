@@ -3,7 +3,7 @@
 
 use crate::control_server::Office;
 use crate::log;
-use sandbox::Access;
+use init::console_sandbox;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -108,8 +108,11 @@ impl Console {
         listener.set_nonblocking(true)?;
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
-        let fds: Vec<(OwnedFd, i32)> = vec![(theirs.into(), 3), (listener.into(), 4)];
-        let child = sandbox::spawn(&spec()?, fds)?;
+        let fds: Vec<(OwnedFd, i32)> = vec![
+            (theirs.into(), console_sandbox::LINK),
+            (listener.into(), console_sandbox::LISTENER),
+        ];
+        let child = sandbox::spawn(&console_sandbox::spec()?, fds)?;
         let office = Arc::clone(&self.office);
         std::thread::Builder::new()
             .name("control".into())
@@ -117,62 +120,6 @@ impl Console {
         log::line("console: started");
         Ok(child)
     }
-}
-
-/// Everything the console is given. Its limits hold 32 connections of 8 KiB
-/// requests several times over.
-fn spec() -> Result<sandbox::Spec, sandbox::PolicyError> {
-    let program = |host: &str, path: &str, access| sandbox::Entry {
-        host: host.into(),
-        path: path.into(),
-        access,
-    };
-    let rule = |path: &str, access| sandbox::PathRule {
-        path: path.into(),
-        access,
-    };
-    Ok(sandbox::Spec {
-        name: "console".into(),
-        root: sandbox::Root::Entries(vec![
-            program("/usr/lib/projectx/console", "/console", Access::Execute),
-            program(
-                "/usr/share/projectx/console/nacl-fast.min.js",
-                "/nacl-fast.min.js",
-                Access::Read,
-            ),
-        ]),
-        volumes: vec![],
-        scratch: vec![],
-        devices: vec![],
-        proc: sandbox::Proc::Absent,
-        argv: vec!["/console".into()],
-        env: vec![],
-        cgroup: Some(sandbox::Cgroup {
-            hierarchy: "/sys/fs/cgroup".into(),
-            path: "services/console".into(),
-            memory_max: 32 << 20,
-            oom_group: true,
-            pids_max: 8,
-            cpu_max: None,
-        }),
-        user: sandbox::User::One {
-            inside: 1000,
-            outside: 200_000,
-        },
-        capabilities: vec![],
-        network: sandbox::Network::default(),
-        rlimits: sandbox::Rlimits {
-            open_files: 128,
-            file_size: 0,
-        },
-        paths: vec![
-            rule("/console", Access::Execute),
-            rule("/nacl-fast.min.js", Access::Read),
-        ],
-        policy: sandbox::policy::load_str("console.seccomp", sandbox::CONSOLE)?,
-        write_execute: sandbox::WriteExecute::Refused,
-        dumpable: sandbox::Dumpable::Refused,
-    })
 }
 
 fn page_answers(address: SocketAddr) -> bool {
