@@ -1,14 +1,16 @@
 //! What the parts of the host say to each other, and nothing else.
 //!
-//! Two conversations are defined here so that both ends compile against one
+//! Three conversations are defined here so that both ends compile against one
 //! text: the console with the supervisor (a stream of JSON lines, one request
-//! and one reply at a time, [`wire`]) and the supervisor with PID 1 (single
-//! bytes on a `SOCK_SEQPACKET` pair, [`pid1`]). The crate opens no file and
-//! no socket.
+//! and one reply at a time, [`wire`]), the program `projectx` with the supervisor
+//! (the same, but for root and on a socket of its own, [`sandboxes`]), and the
+//! supervisor with PID 1 (single bytes on a `SOCK_SEQPACKET` pair, [`pid1`]). The
+//! crate opens no file and no socket.
 
 pub mod messages;
 pub mod people;
 pub mod pid1;
+pub mod sandboxes;
 pub mod secret;
 pub mod wire;
 

@@ -26,6 +26,7 @@ mod once;
 mod pool;
 mod receipt;
 mod relay;
+mod sandboxes;
 mod sealed;
 mod slots;
 mod takers;
@@ -33,6 +34,7 @@ mod visit;
 mod zygotes;
 
 pub use journal::Journal;
+pub use sandboxes::Sandboxes;
 
 use crate::egress::{Egress, EgressError};
 use crate::spec::{self, Place};
@@ -210,6 +212,11 @@ impl Running {
     /// The pid, on the host, of the program of a daemon that runs.
     pub fn daemon_pid(&self, service: &str) -> Option<nix::unistd::Pid> {
         lock(self.shared.daemons.get(service)?).pid()
+    }
+
+    /// Says what its sandboxes may do, as long as it runs, and does not keep it.
+    pub fn sandboxes(&self) -> Sandboxes {
+        Sandboxes(Arc::downgrade(&self.shared))
     }
 
     /// Ends it: no connection is accepted any more, those at work are killed,

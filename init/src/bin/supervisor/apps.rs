@@ -7,7 +7,7 @@ use crate::people::Place;
 use crate::{hostname, log};
 use init::app_image;
 use init::cmdline::KernelWords;
-use services::runtime::{Running, Setting};
+use services::runtime::{Running, Sandboxes, Setting};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -69,6 +69,11 @@ impl Apps {
     /// Where its mail server keeps its people, once it runs.
     pub fn mail_place(&self) -> Option<Place> {
         place(self.running.as_ref()?)
+    }
+
+    /// What its sandboxes may do, once it runs.
+    pub fn sandboxes(&self) -> Option<Sandboxes> {
+        self.running.as_ref().map(Running::sandboxes)
     }
 
     /// Ends it, before the disk is closed.

@@ -6,7 +6,7 @@
 //! healthy; when it dies, PID 1 starts it again, and an open disk stays open.
 //!
 //! One thread runs [`main`]'s loop; one thread a running console answers its
-//! requests, so that making the encrypted disk (half a minute on a Pi) does
+//! requests and one those of `projectx`, so that making the encrypted disk (half a minute on a Pi) does
 //! not stop the heartbeat.
 
 mod apps;
@@ -23,6 +23,7 @@ mod log;
 mod network;
 mod people;
 mod pid1;
+mod sandbox_server;
 mod scratch;
 mod slots;
 mod sys;
@@ -55,6 +56,7 @@ fn main() {
     let mut wifi = wifi::Radio::new(card);
     let mut console = console_service::Console::new(Arc::clone(&office));
     let mut apps = apps::Apps::new();
+    let sandboxes = sandbox_server::begin();
     let mut hourly = clock::Hourly::default();
     let mut slots = slots::Trial::from_kernel_command_line();
 
@@ -66,6 +68,7 @@ fn main() {
         console.keep_running();
         apps.keep_running(office.disk());
         office.people().opened(apps.mail_place());
+        sandboxes.running(apps.sandboxes());
         if console.answers() {
             slots.confirm();
         } else if slots.has_failed() {
