@@ -82,6 +82,13 @@ pub fn run(arguments: &LintArguments) -> Result<()> {
     verdict(&shown)
 }
 
+/// The console's and every service's score, by name.
+pub fn scores() -> Result<Vec<(String, Score)>> {
+    let rows = examine(&workspace::root().join(APP))?;
+    let score = |row: Row| (row.explanation.name.clone(), row.explanation.score());
+    Ok(rows.into_iter().map(score).collect())
+}
+
 fn advice(word: &str, known: &[&str]) -> String {
     closest(word, known).map_or_else(
         || format!("known are: {}", known.join(", ")),
@@ -236,6 +243,11 @@ mod tests {
             shown.contains("console") && shown.contains("smtp-in"),
             "{shown}"
         );
+        for row in &rows {
+            // On the box it goes to `projectx` in one line of the protocol.
+            let text = row.explanation.to_string();
+            control::wire::write(&mut Vec::new(), &text).unwrap();
+        }
         for row in json(&rows).as_array().unwrap() {
             assert!(row["findings"].as_array().unwrap().len() > 30, "{row}");
             assert!(row["score"].as_f64() <= row["limit"].as_f64(), "{row}");

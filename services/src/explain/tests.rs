@@ -160,15 +160,34 @@ fn widenings() -> Vec<(&'static str, bool, Steps)> {
                 vec![scratch(64 << 20, 64, 0o700)],
                 vec![scratch(64 << 20, 64, 0o700), scratch(1, 1, 0o700)]),
         ),
+        // One part after another.
         (
             "scratch",
             false,
-            steps!(s, s.scratch; vec![scratch(1, 1, 0o700)]),
+            steps!(s, s.scratch;
+                vec![scratch(1, 1, 0o700)],
+                vec![scratch(1, 2, 0o700)],
+                vec![scratch(1, 2, 0o777)],
+                vec![Scratch { path: "/run".into(), ..scratch(1, 2, 0o777) }]),
         ),
         (
-            "scratch",
+            "volumes",
             false,
-            steps!(s, s.scratch; vec![scratch(1, 2, 0o777)]),
+            steps!(s, s.volumes;
+                vec![volume("/data/mail/a", false)],
+                vec![volume("/data/mail/b", false)],
+                vec![Volume { path: "/other".into(), ..volume("/data/mail/b", false) }]),
+        ),
+        (
+            "root",
+            false,
+            steps!(s, s.root;
+            Root::Entries(vec![entry("/usr/bin/a", Access::Read)]),
+            Root::Entries(vec![entry("/usr/bin/b", Access::Read)]),
+            Root::Entries(vec![Entry {
+                path: "/other".into(),
+                ..entry("/usr/bin/b", Access::Read)
+            }])),
         ),
         (
             "devices",
@@ -471,6 +490,44 @@ fn what_is_handed_in_costs_and_is_said() {
     assert!(!words.contains("no network at all"), "{words}");
     given.egress.push((53, "tcp"));
     assert!(internet.score() < explain(&spec, &given).score());
+}
+
+#[test]
+fn flags_of_clone_decide_between_threads_processes_and_namespaces() {
+    for (line, may, cannot) in [
+        (
+            "clone if arg0 & 0x7e030000 == 0x10000 # x",
+            ["start threads:"].as_slice(),
+            ["start processes.", "make namespaces of its own."].as_slice(),
+        ),
+        (
+            "clone if arg0 & 0x7e020000 == 0 # x",
+            &["start threads:", "start processes:"],
+            &["make namespaces of its own."],
+        ),
+        (
+            "clone # x",
+            &[
+                "start threads:",
+                "start processes:",
+                "make namespaces of its own:",
+            ],
+            &[],
+        ),
+    ] {
+        let mut spec = least();
+        spec.policy = allowing(&format!("{SMALLEST}{line}\n"));
+        let words = explained(&spec).1;
+        for may in may {
+            assert!(words.contains(&format!("It may {may}")), "{line}: {words}");
+        }
+        for cannot in cannot {
+            assert!(
+                words.contains(&format!("It can't {cannot}")),
+                "{line}: {words}"
+            );
+        }
+    }
 }
 
 fn email(name: &str) -> Explanation {

@@ -118,6 +118,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::unseen,
     },
     Scenario {
+        name: "mail_explained",
+        about: "projectx says on the box what each sandbox may do, as lint does on the host",
+        run: mail::explained,
+    },
+    Scenario {
         name: "mail_goes_on",
         about: "SpamAssassin's zygote is killed, then the supervisor: mail comes in again",
         run: mail::goes_on,

@@ -15,6 +15,7 @@
 mod authenticated;
 mod backlogs;
 mod dialogue;
+mod explained;
 mod goes_on;
 mod internet;
 mod lands;
@@ -76,6 +77,7 @@ enum Part {
     Backlogs,
     PowerCut,
     GoesOn,
+    Explained,
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
@@ -92,7 +94,7 @@ macro_rules! scenario {
     };
 }
 scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
-    backlogs: Backlogs, goes_on: GoesOn, power_cut: PowerCut, unseen: Unseen);
+    backlogs: Backlogs, explained: Explained, goes_on: GoesOn, power_cut: PowerCut, unseen: Unseen);
 
 /// The test of the world itself: its names are believed by an Unbound that has
 /// its key, and by no other.
@@ -134,6 +136,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::Authenticated => authenticated::run(arguments),
         Part::Backlogs => backlogs::run(arguments),
         Part::GoesOn => goes_on::run(arguments),
+        Part::Explained => explained::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
