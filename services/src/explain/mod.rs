@@ -137,6 +137,7 @@ pub fn explain(spec: &Spec, given: &Given) -> Explanation {
         paths,
         policy,
         write_execute,
+        dumpable,
     } = spec;
     let mut findings = vec![power::program(name, argv, env, given)];
     findings.push(power::user(*user));
@@ -150,6 +151,7 @@ pub fn explain(spec: &Spec, given: &Given) -> Explanation {
     findings.extend(limits::cgroup(cgroup.as_ref()));
     findings.extend(limits::rlimits(*rlimits));
     findings.push(power::write_execute(*write_execute));
+    findings.push(power::dumpable(*dumpable));
     findings.extend(calls::calls(policy));
     findings.extend(
         given

@@ -2,7 +2,7 @@
 
 use super::words::{count, list};
 use super::{Finding, Given, finding};
-use sandbox::{Capability, User, WriteExecute};
+use sandbox::{Capability, Dumpable, User, WriteExecute};
 
 /// What runs. It costs nothing: what counts is what it may do.
 pub(super) fn program(
@@ -110,4 +110,19 @@ pub(super) fn write_execute(allowed: WriteExecute) -> Finding {
         ),
     };
     finding("Written code", 5, badness, vec![words.to_owned()])
+}
+
+/// Whether others may look into its memory.
+pub(super) fn dumpable(allowed: Dumpable) -> Finding {
+    let (badness, words) = match allowed {
+        Dumpable::Refused => (
+            0,
+            "Its memory is never written down, and nobody inside can trace it.",
+        ),
+        Dumpable::Allowed => (
+            100,
+            "Its own user may trace it, and read its memory, where the calls for that are allowed.",
+        ),
+    };
+    finding("Dumps", 2, badness, vec![words.to_owned()])
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{Place, spec_with};
 use sandbox::{
-    Access, Capability, Cgroup, Connect, CpuLimit, Device, Entry, Network, PathRule, Policy, Proc,
-    Rlimits, Root, Scratch, User, Volume, WriteExecute, policy,
+    Access, Capability, Cgroup, Connect, CpuLimit, Device, Dumpable, Entry, Network, PathRule,
+    Policy, Proc, Rlimits, Root, Scratch, User, Volume, WriteExecute, policy,
 };
 use std::path::Path;
 
@@ -35,6 +35,7 @@ fn least() -> Spec {
         paths: vec![],
         policy: allowing(SMALLEST),
         write_execute: WriteExecute::Refused,
+        dumpable: Dumpable::Refused,
     }
 }
 
@@ -298,6 +299,7 @@ fn widenings() -> Vec<(&'static str, bool, Steps)> {
             true,
             steps!(s, s.write_execute; WriteExecute::Allowed),
         ),
+        ("dumpable", true, steps!(s, s.dumpable; Dumpable::Allowed)),
         (
             "policy",
             true,
@@ -387,7 +389,8 @@ fn every_field_has_a_widening() {
         rlimits,
         paths,
         policy,
-        write_execute
+        write_execute,
+        dumpable
     );
     for field in fields {
         assert!(widenings().iter().any(|(of, ..)| *of == field), "{field}");
