@@ -13,5 +13,6 @@ pub mod passed;
 pub mod recipient_check;
 pub mod spam_check;
 pub mod tls_sign;
+pub mod tokens;
 
 pub use line::ChannelError;

@@ -7,6 +7,7 @@
 
 mod lmtp;
 mod message;
+mod scan;
 
 pub use lmtp::{Lmtp, LmtpError, Reply};
 pub use message::{Lines, Stuffing};
@@ -14,11 +15,14 @@ pub use message::{Lines, Stuffing};
 use channels::ChannelError;
 use channels::deliver::{self, Envelope, Outcome};
 use channels::recipient_check::{self, Question};
+use learn::field;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use scan::Scan;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long one read or write may take (RFC 5321 section 4.5.3.2).
@@ -55,6 +59,9 @@ pub enum GateError {
     /// The message is for somebody else than was approved.
     #[error("a message from or for somebody who was not approved on this connection")]
     NotApproved,
+    /// The message was judged by what one recipient's filter has learnt.
+    #[error("a message for others than the one whose filter has judged it")]
+    NotTheirs,
     /// The message ended early.
     #[error("the message could not be read to its end: {0}")]
     Cut(io::Error),
@@ -72,26 +79,46 @@ struct Transaction {
     approved: Vec<String>,
 }
 
+/// The ends that the gate has.
+#[derive(Debug)]
+pub struct Channels {
+    /// Where smtp-in asks about recipients.
+    pub check: UnixStream,
+    /// Where smtp-in's message comes from.
+    pub deliver: UnixStream,
+    /// Where SpamAssassin's child asks about the message's tokens.
+    pub tokens: UnixStream,
+    /// The connection to Dovecot.
+    pub dovecot: TcpStream,
+}
+
 /// Serves one connection of smtp-in: answers questions on `check`, then takes
 /// at most one message from `deliver`. Returns when that is done or smtp-in has
-/// ended.
+/// ended. In between it answers one question on `tokens`, from the table of the
+/// recipient in `learned` if there is only one.
 ///
 /// # Errors
 /// When anything is not as it should be. Nothing is answered then; the message
 /// may be on the disk only if Dovecot broke off after its last byte.
-pub fn serve(
-    hostname: &str,
-    mut check: UnixStream,
-    mut deliver: UnixStream,
-    dovecot: TcpStream,
-) -> Result<(), GateError> {
+pub fn serve(hostname: &str, learned: &Path, channels: Channels) -> Result<(), GateError> {
+    let Channels {
+        mut check,
+        mut deliver,
+        tokens,
+        dovecot,
+    } = channels;
     patient(&check, &deliver, &dovecot).map_err(GateError::Wait)?;
+    let mut scan = Scan::new(tokens);
     let mut unused = Some(dovecot);
     let mut transaction: Option<Transaction> = None;
     let (mut asking, mut pauses, mut questions) = (true, 0, 0);
     loop {
-        let (asked, offered) = wait(&check, &deliver, asking).map_err(GateError::Wait)?;
-        if !asked && !offered {
+        let ready = wait(&check, &deliver, asking, &scan).map_err(GateError::Wait)?;
+        if ready.tokens {
+            let approved = transaction.as_ref().map(|known| known.approved.as_slice());
+            scan.read(approved.unwrap_or_default(), learned);
+        }
+        if ready == Ready::default() {
             pauses += 1;
             if pauses == MAX_PAUSES {
                 return Err(GateError::Idle);
@@ -101,8 +128,12 @@ pub fn serve(
             }
             continue;
         }
+        // A child that says something little by little is no reason to wait.
+        if !ready.check && !ready.deliver {
+            continue;
+        }
         pauses = 0;
-        if asked {
+        if ready.check {
             let Some(question) = recipient_check::read(&mut check)? else {
                 asking = false;
                 continue;
@@ -123,7 +154,7 @@ pub fn serve(
                 return Ok(());
             };
             let transaction = transaction.ok_or(GateError::NotApproved)?;
-            let outcome = transaction.deliver(&envelope, &mut deliver)?;
+            let outcome = transaction.deliver(&envelope, &scan, &mut deliver)?;
             return Ok(deliver::answer(&mut deliver, &outcome)?);
         }
     }
@@ -139,18 +170,32 @@ fn patient(check: &UnixStream, deliver: &UnixStream, dovecot: &TcpStream) -> io:
     dovecot.set_nodelay(true)
 }
 
-/// Which of the two has something to read; neither after a pause.
-fn wait(check: &UnixStream, deliver: &UnixStream, asking: bool) -> io::Result<(bool, bool)> {
-    let mut fds = vec![PollFd::new(deliver.as_fd(), PollFlags::POLLIN)];
-    if asking {
-        fds.push(PollFd::new(check.as_fd(), PollFlags::POLLIN));
-    }
+/// Which have something to read; none after a pause.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ready {
+    check: bool,
+    deliver: bool,
+    tokens: bool,
+}
+
+fn wait(check: &UnixStream, deliver: &UnixStream, asking: bool, scan: &Scan) -> io::Result<Ready> {
+    let poll_of = |stream| PollFd::new(stream, PollFlags::POLLIN);
+    let check = asking.then(|| poll_of(check.as_fd()));
+    let tokens = scan.stream().map(|stream| poll_of(stream.as_fd()));
+    let (asked, scanned) = (check.is_some(), tokens.is_some());
+    let mut fds = vec![poll_of(deliver.as_fd())];
+    fds.extend(check.into_iter().chain(tokens));
     match poll(&mut fds, PollTimeout::from(KEEP_ALIVE_MS)) {
         Ok(_) | Err(nix::Error::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let ready = |fd: &PollFd| fd.any().unwrap_or(false);
-    Ok((fds.get(1).is_some_and(ready), ready(&fds[0])))
+    let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
+    let mut next = |watched: bool| watched && ready.next().unwrap_or(false);
+    Ok(Ready {
+        deliver: next(true),
+        check: next(asked),
+        tokens: next(scanned),
+    })
 }
 
 fn begin(stream: TcpStream, hostname: &str, sender: &str) -> Result<Transaction, GateError> {
@@ -186,6 +231,7 @@ impl Transaction {
     fn deliver(
         mut self,
         envelope: &Envelope,
+        scan: &Scan,
         message: &mut impl Read,
     ) -> Result<Outcome, GateError> {
         let wanted = &envelope.recipients;
@@ -193,6 +239,9 @@ impl Transaction {
         let approved = wanted.iter().all(|one| self.approved.contains(one));
         if envelope.sender != self.sender || !distinct || !approved || wanted.is_empty() {
             return Err(GateError::NotApproved);
+        }
+        if !scan.allows(wanted) {
+            return Err(GateError::NotTheirs);
         }
         if wanted.len() != self.approved.len() {
             self.lmtp.reset()?;
@@ -204,14 +253,17 @@ impl Transaction {
             }
         }
         self.lmtp.data()?;
-        self.copy(message, envelope.size)?;
+        let field = field::write(scan.tokens());
+        self.copy(message, &field, envelope.size)?;
         let replies = self.lmtp.end(wanted.len())?;
         self.lmtp.quit();
         Ok(outcome(&replies))
     }
 
-    fn copy(&mut self, message: &mut impl Read, size: u64) -> Result<(), GateError> {
+    /// The message, below a field of the gate's own.
+    fn copy(&mut self, message: &mut impl Read, field: &str, size: u64) -> Result<(), GateError> {
         let (mut lines, mut stuffing) = (Lines::default(), Stuffing::default());
+        self.lmtp.part(&mut stuffing, field.as_bytes())?;
         let mut part = vec![0; PART];
         let mut left = size;
         while left > 0 {

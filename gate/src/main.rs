@@ -1,9 +1,14 @@
 //! `/gate HOSTNAME`: see the library. The supervisor passes `recipient-check`,
-//! `deliver` and `lmtp`.
+//! `deliver`, `tokens` and `lmtp`, and mounts what the filters have learnt.
 
-use channels::{deliver, passed::Passed, recipient_check};
+use channels::{deliver, passed::Passed, recipient_check, tokens};
+use gate::Channels;
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
+
+/// Where everybody's folder is in the gate's sandbox, read-only.
+const LEARNED: &str = "/learned";
 
 fn main() -> ExitCode {
     match run() {
@@ -22,10 +27,13 @@ fn run() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: gate HOSTNAME, the name of this box".into()),
     };
     let mut passed = Passed::take_all()?;
-    let check = passed.take(recipient_check::NAME)?.into();
-    let deliver = passed.take(deliver::NAME)?.into();
-    let lmtp = passed.take("lmtp")?.into();
-    Ok(gate::serve(&hostname, check, deliver, lmtp)?)
+    let channels = Channels {
+        check: passed.take(recipient_check::NAME)?.into(),
+        deliver: passed.take(deliver::NAME)?.into(),
+        tokens: passed.take(tokens::NAME)?.into(),
+        dovecot: passed.take("lmtp")?.into(),
+    };
+    Ok(gate::serve(&hostname, Path::new(LEARNED), channels)?)
 }
 
 /// What may stand in a command as it is.

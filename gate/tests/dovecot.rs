@@ -183,7 +183,13 @@ impl Mail {
         let (check, check_end) = UnixStream::pair().unwrap();
         let (deliver, deliver_end) = UnixStream::pair().unwrap();
         let gate = thread::spawn(move || {
-            gate::serve("box.example", check_end, deliver_end, dovecot).unwrap();
+            let channels = Channels {
+                check: check_end,
+                deliver: deliver_end,
+                tokens: tokens_end,
+                dovecot,
+            };
+            gate::serve("box.example", &learned, channels).unwrap();
         });
         (check, deliver, gate)
     }

@@ -2,14 +2,19 @@
 
 use channels::deliver::{self, Outcome};
 use channels::recipient_check::{self, Question};
-use gate::GateError;
-use std::io::{BufRead, BufReader, Write};
+use channels::tokens::{self, Counts, Token};
+use gate::{Channels, GateError};
+use learn::{Kind, field, store};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\n.\r\n..two\r\nend.\r\n";
-const STUFFED: &str = "Subject: x|||..|...two|end.|.|";
+const STUFFED: &str = "X-ProjectX-Tokens: none|Subject: x|||..|...two|end.|.|";
 
 /// The greeting, then a reply to each line; in the message only to its dot.
 struct Dovecot {
@@ -60,19 +65,36 @@ fn next_line(stream: &mut impl BufRead) -> Option<String> {
 struct SmtpIn {
     check: UnixStream,
     deliver: UnixStream,
+    tokens: UnixStream,
     gate: JoinHandle<Result<(), GateError>>,
     dovecot: JoinHandle<String>,
 }
 
 fn start(replies: &[&str]) -> SmtpIn {
+    start_with(Path::new("/nonexistent"), replies)
+}
+
+fn start_with(learned: &Path, replies: &[&str]) -> SmtpIn {
     let Dovecot { address, thread } = dovecot(replies);
     let (check, check_end) = UnixStream::pair().unwrap();
     let (deliver, deliver_end) = UnixStream::pair().unwrap();
-    let stream = TcpStream::connect(address).unwrap();
-    let gate = thread::spawn(move || gate::serve("box.example", check_end, deliver_end, stream));
+    let (tokens, tokens_end) = UnixStream::pair().unwrap();
+    // A gate that does not answer fails a test and does not hang it.
+    for end in [&check, &deliver, &tokens] {
+        end.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    }
+    let channels = Channels {
+        check: check_end,
+        deliver: deliver_end,
+        tokens: tokens_end,
+        dovecot: TcpStream::connect(address).unwrap(),
+    };
+    let learned = learned.to_owned();
+    let gate = thread::spawn(move || gate::serve("box.example", &learned, channels));
     SmtpIn {
         check,
         deliver,
+        tokens,
         gate,
         dovecot: thread,
     }
@@ -91,7 +113,7 @@ impl SmtpIn {
 
     /// What the gate ended with and what Dovecot heard.
     fn end(self) -> (Result<(), GateError>, String) {
-        drop((self.check, self.deliver));
+        drop((self.check, self.deliver, self.tokens));
         (self.gate.join().unwrap(), self.dovecot.join().unwrap())
     }
 }
@@ -301,5 +323,164 @@ fn a_message_with_bare_line_ends_or_without_a_last_one_is_not_ended() {
         let (result, heard) = smtp_in.end();
         assert!(matches!(result, Err(GateError::Lines)), "{result:?}");
         assert!(!heard.contains("|.|"), "{heard}");
+    }
+}
+
+const A: Token = *b"aaaaa";
+const B: Token = *b"bbbbb";
+const C: Token = *b"ccccc";
+const ONE_SPAM: Counts = Counts { spam: 1, ham: 0 };
+const NOTHING: Counts = Counts { spam: 0, ham: 0 };
+
+/// The folder of what the filters have learnt: Anna's that A and B are spam.
+fn learned() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let annas = folder.path().join("20001");
+    std::fs::create_dir(&annas).unwrap();
+    store::update(&annas, |table| table.learn(&[A, B], Kind::Spam, 1)).unwrap();
+    symlink("20001", folder.path().join("anna@d.example")).unwrap();
+    std::fs::create_dir(folder.path().join("20002")).unwrap();
+    symlink("20002", folder.path().join("ben@d.example")).unwrap();
+    folder
+}
+
+/// Dovecot takes what it is asked for, and one message to one recipient.
+fn for_one(learned: &Path, recipients: &[&str]) -> SmtpIn {
+    let begin = ["220 hi\r\n", HELLO, OK];
+    let asked = vec![OK; recipients.len()];
+    let message = ["354 go\r\n", "250 a\r\n"];
+    let replies = [&begin[..], &asked, &message].concat();
+    let mut smtp_in = start_with(learned, &replies);
+    for recipient in recipients {
+        assert_eq!(smtp_in.ask("", recipient), Some(true));
+    }
+    smtp_in
+}
+
+#[test]
+fn one_recipient_s_tokens_are_counted_and_written_above_the_message() {
+    let folder = learned();
+    let mut smtp_in = for_one(folder.path(), &["Anna@d.example"]);
+    let answer = tokens::ask(&mut smtp_in.tokens, &[A, C]).unwrap();
+    assert_eq!(answer, (ONE_SPAM, vec![ONE_SPAM, NOTHING]));
+    let forged = [field::write(Some(&[B])).as_bytes(), MESSAGE].concat();
+    let outcome = smtp_in.send("", &["Anna@d.example"], &forged);
+    assert_eq!(outcome, Some(Outcome::Delivered));
+    let (result, heard) = smtp_in.end();
+    result.unwrap();
+    let message = heard.split("DATA|").nth(1).unwrap().replace('|', "\r\n");
+    assert_eq!(field::find(message.as_bytes()), Some(vec![A, C]));
+    assert!(
+        message.starts_with(&field::write(Some(&[A, C]))),
+        "{message}"
+    );
+}
+
+#[test]
+fn where_the_child_said_nothing_a_field_of_a_stranger_s_is_not_taken_for_the_gate_s() {
+    let mut smtp_in = for_one(learned().path(), &["anna@d.example"]);
+    let forged = [field::write(Some(&[B])).as_bytes(), MESSAGE].concat();
+    let outcome = smtp_in.send("", &["anna@d.example"], &forged);
+    assert_eq!(outcome, Some(Outcome::Delivered));
+    let (_, heard) = smtp_in.end();
+    let message = heard.split("DATA|").nth(1).unwrap().replace('|', "\r\n");
+    assert!(message.contains(&field::write(Some(&[B]))), "{message}");
+    assert_eq!(field::find(message.as_bytes()), None);
+}
+
+#[test]
+fn for_two_recipients_for_none_and_for_one_who_taught_nothing_nothing_is_known() {
+    let folder = learned();
+    for recipients in [
+        &["anna@d.example", "ben@d.example"][..],
+        &[],
+        &["ben@d.example"],
+        &["nobody@d.example"],
+        &["20001"],
+        &["../20001"],
+        &["./anna@d.example"],
+    ] {
+        let mut smtp_in = match recipients {
+            [] => start_with(folder.path(), &["220 hi\r\n"]),
+            all => for_one(folder.path(), all),
+        };
+        let answer = tokens::ask(&mut smtp_in.tokens, &[A]).unwrap();
+        assert_eq!(answer, (NOTHING, vec![NOTHING]), "{recipients:?}");
+    }
+}
+
+#[test]
+fn what_one_filter_has_judged_goes_to_nobody_else() {
+    let folder = learned();
+    for to in [&["ben@d.example"][..], &["anna@d.example", "ben@d.example"]] {
+        let begin = ["220 hi\r\n", HELLO, OK, OK, OK, OK, OK, OK];
+        let replies = [&begin[..], &["354 go\r\n", "250 a\r\n250 b\r\n"]].concat();
+        let mut smtp_in = start_with(folder.path(), &replies);
+        assert_eq!(smtp_in.ask("", "anna@d.example"), Some(true));
+        let (messages, _) = tokens::ask(&mut smtp_in.tokens, &[A]).unwrap();
+        assert_eq!(messages, ONE_SPAM);
+        assert_eq!(smtp_in.ask("", "ben@d.example"), Some(true));
+        assert_eq!(smtp_in.send("", to, MESSAGE), None);
+        let (result, heard) = smtp_in.end();
+        assert!(matches!(result, Err(GateError::NotTheirs)), "{result:?}");
+        assert!(!heard.contains("DATA"), "{heard}");
+    }
+}
+
+#[test]
+fn a_child_that_asks_otherwise_than_once_has_no_answer_and_the_message_goes_on() {
+    let folder = learned();
+    let question = |count: u32, tokens: &[u8]| [&count.to_be_bytes(), tokens].concat();
+    for (bad, field) in [
+        (question(4097, b""), None),
+        (question(u32::MAX, b"aaaaa"), None),
+        (question(2, b"bbbbbaaaaa"), None),
+        (question(2, b"aaaaaaaaaa"), None),
+        // Cut off, by the end of the stream or by none.
+        (question(2, b"aaaaabb"), None),
+        (b"\0\0".to_vec(), None),
+        (Vec::new(), None),
+        // A second one: the first has its answer, this one has not.
+        (
+            [question(1, b"aaaaa"), question(1, b"bbbbb")].concat(),
+            Some(A),
+        ),
+    ] {
+        for ends in [true, false] {
+            let mut smtp_in = for_one(folder.path(), &["anna@d.example"]);
+            smtp_in.tokens.write_all(&bad).unwrap();
+            if ends {
+                smtp_in.tokens.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            if field.is_some() {
+                // An end, perhaps with a reset, after one answer of 16 bytes.
+                let mut answer = Vec::new();
+                let _end = smtp_in.tokens.read_to_end(&mut answer);
+                assert_eq!(answer.len(), 16, "{bad:?}");
+            }
+            let outcome = smtp_in.send("", &["anna@d.example"], MESSAGE);
+            assert_eq!(outcome, Some(Outcome::Delivered), "{bad:?}");
+            let (result, heard) = smtp_in.end();
+            result.unwrap();
+            let message = heard.split("DATA|").nth(1).unwrap().replace('|', "\r\n");
+            let expected = field.map(|token| vec![token]);
+            assert_eq!(field::find(message.as_bytes()), expected, "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_damaged_or_another_s_is_not_used() {
+    let folder = learned();
+    let bens = folder.path().join("20002/table");
+    symlink("../20001/table", &bens).unwrap();
+    for text in [None, Some("pxlearn1"), Some("")] {
+        if let Some(text) = text {
+            let _ = std::fs::remove_file(&bens);
+            std::fs::write(&bens, text).unwrap();
+        }
+        let mut smtp_in = for_one(folder.path(), &["ben@d.example"]);
+        let answer = tokens::ask(&mut smtp_in.tokens, &[A]).unwrap();
+        assert_eq!(answer, (NOTHING, vec![NOTHING]), "{text:?}");
     }
 }

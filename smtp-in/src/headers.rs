@@ -91,7 +91,8 @@ impl Receipt<'_> {
     }
 }
 
-/// `message` without `X-Spam-*`, `X-ProjectX-*` and without `Authentication-Results` of
+/// `message` without `X-Spam-*` and `X-ProjectX-*` (the gate puts a message's
+/// tokens into one of those) and without `Authentication-Results` of
 /// `hostname` (RFC 8601 section 5): only this box says those.
 pub fn strip(message: &[u8], hostname: &str) -> Vec<u8> {
     let mut kept = Vec::with_capacity(message.len());
@@ -163,6 +164,8 @@ mod tests {
             "X-ProjectX-Receipt: sandbox=smtp-in-1;\r\n\tverdict=no junk\r\n",
             "x-PROJECTX-receipt : x\r\n",
             "x-spam-STATUS : No,\r\n\tscore=-5\r\n",
+            "X-ProjectX-Tokens: AAAAAAE=\r\n",
+            "x-projectx-tokens :\r\n AAAA\r\n\tAAE=\r\n",
             "Authentication-Results: mx.example; dmarc=pass\r\n",
             "authentication-results:\r\n (a;b \\) c) MX.Example 1; spf=pass\r\n",
             "Authentication-Results: \"mx.example\"; spf=pass\r\n",
