@@ -80,14 +80,10 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
             .filter(|(_, mode)| *mode == Mode::ReadOnly)
             .collect();
         let (owner, group, mode) = match (writer, readers.as_slice()) {
-            (Some((writer, _)), [(reader, _)]) => (runs_as(writer), runs_as(reader), 0o2750),
-            (Some((writer, _)), _) => {
-                let mode = match writer.ids {
-                    IdsKind::Range => 0o711,
-                    IdsKind::One => 0o700,
-                };
-                (runs_as(writer), runs_as(writer), mode)
+            (Some((writer, _)), [(reader, _)]) => {
+                (runs_as(writer), runs_as(reader), 0o2750 | passage(writer))
             }
+            (Some((writer, _)), _) => (runs_as(writer), runs_as(writer), 0o700 | passage(writer)),
             (None, _) => (0, 0, 0o755),
         };
         let path = folder.join(name);
@@ -102,6 +98,14 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
         fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed(&path))?;
     }
     Ok(first)
+}
+
+/// What the ids of a writer with many need to get to what is their own.
+fn passage(writer: &Service) -> u32 {
+    match writer.ids {
+        IdsKind::Range => 0o011,
+        IdsKind::One => 0,
+    }
 }
 
 /// What a channel's relay is called beside services: as none of them can be.
@@ -132,6 +136,8 @@ mod tests {
         assert_eq!(of("keys"), (signer, signer, 0o700));
         assert_eq!(of("tls"), (maker, dovecot, 0o2750));
         assert_eq!(of("mail"), (dovecot, dovecot, 0o711));
+        let gate = first["gate"] + ONE;
+        assert_eq!(of("learned"), (dovecot, gate, 0o2751));
         assert_eq!(of("."), (0, 0, 0o700));
         assert_eq!(of("people"), (0, 0, 0o755));
     }
