@@ -7,13 +7,17 @@ use warnings;
 
 # Loading Net::DNS starts uname(1), and no program may be started here. There is
 # no network for it either; SpamAssassin goes without it.
-BEGIN { $INC{'Net/DNS.pm'} = undef }
+BEGIN {
+    $INC{'Net/DNS.pm'} = undef;
+    unshift @INC, '/usr/lib/projectx';
+}
 
 use DynaLoader ();
 use Encode ();
 use POSIX ();
 use Mail::SpamAssassin;
 use Mail::SpamAssassin::Util;
+use Zy::Tokens;
 
 use constant {
     MOST_BYTES        => 512 * 1024,
@@ -50,6 +54,11 @@ my $assassin = Mail::SpamAssassin->new({
 });
 $assassin->compile_now(0, 1);
 warm_up();
+# Once more as for somebody whose filter has learnt: then other rules count.
+Zy::Tokens::pretend(1_000, 1_000);
+warm_up();
+Zy::Tokens::forget();
+$assassin->{conf}->set_score_set(0);
 
 my $library = '/usr/lib/projectx/libzygote.so';
 my $handle  = DynaLoader::dl_load_file($library, 0)
@@ -81,7 +90,7 @@ sub answer {
     die if $length > MOST_BYTES;
     my $message = $length ? take($length) : '';
     shorten_headers(\$message);
-    my $line = verdict($message);
+    my $line = verdict($message, 1);
     while (length $line) {
         my $count = POSIX::write(3, $line, length $line);
         die if !defined $count or $count == 0;
@@ -121,8 +130,10 @@ sub shorten_headers {
 }
 
 sub verdict {
-    my ($message) = @_;
-    my $mail   = $assassin->parse(\$message, 0);
+    my ($message, $is_child) = @_;
+    my $mail = $assassin->parse(\$message, 0);
+    # In the zygote another descriptor may be where the channel would be.
+    Zy::Tokens::ask($assassin, $mail) if $is_child;
     my $status = $assassin->check($mail);
     # The same rounding as in X-Spam-Status: never 5.0 for what is no spam.
     my $score    = $status->_get_tag_value_for_score();
