@@ -4,9 +4,9 @@ use crate::address::Address;
 use crate::password::{self, PasswordError};
 use control::Secret;
 use nix::unistd::{Gid, Uid};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// The list's name in its folder.
@@ -68,6 +68,9 @@ pub struct Homes {
     pub folder: PathBuf,
     /// The same folder as the mail server sees it, `/mail` say.
     pub inside: String,
+    /// The folder of what the filters have learnt. Its group reads what each
+    /// person's processes write there.
+    pub learned: PathBuf,
     /// The host's id for id 0 of the mail server's user namespace.
     pub first_id: u32,
 }
@@ -142,6 +145,7 @@ impl People {
         let hash = password::hash(password)?;
         let uid = self.unused_uid()?;
         self.make_home(uid)?;
+        self.make_learned(&address, uid)?;
         let mut people = self.people.clone();
         people.push(Person { address, uid, hash });
         self.replace(people)
@@ -225,6 +229,42 @@ impl People {
             .map_err(|source| PeopleError::Io { path, source })
     }
 
+    /// The folder of what the person's filter learns, and the name by which the
+    /// gate finds it. The folder of one who had the address before stays, under
+    /// its own uid, as the mail does.
+    fn make_learned(&self, address: &Address, uid: u32) -> Result<(), PeopleError> {
+        let folder = &self.homes.learned;
+        let path = folder.join(uid.to_string());
+        let id = self.homes.first_id + uid;
+        let make = || -> io::Result<()> {
+            DirBuilder::new().mode(0o700).create(&path)?;
+            // As in make_home: the folder above is the mail server's.
+            let mut options = OpenOptions::new();
+            let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
+            let own = options.read(true).custom_flags(flags).open(&path)?;
+            if own.metadata()?.uid() != nix::unistd::geteuid().as_raw() {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            // The reader, who gets to what is made in it as well (inode(7), the
+            // set-group-ID bit). The owner first: chown(2) takes the bit away.
+            let group = fs::metadata(folder)?.gid();
+            nix::unistd::fchown(&own, Some(Uid::from_raw(id)), Some(Gid::from_raw(group)))?;
+            own.set_permissions(Permissions::from_mode(0o2750))?;
+            let (new, name) = (folder.join(".new"), folder.join(address.as_str()));
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            symlink(uid.to_string(), &new)?;
+            fs::rename(&new, &name)?;
+            File::open(folder)?.sync_all()
+        };
+        make().map_err(|source| PeopleError::Io {
+            path: path.clone(),
+            source,
+        })
+    }
+
     /// Writes the list beside the old one and puts it in its place (rename(2)),
     /// so that a power cut leaves one or the other. The mail server's root may
     /// read it, nobody else.
@@ -289,7 +329,6 @@ fn parse(line: &str) -> Option<Person> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     struct Box {
         folder: tempfile::TempDir,
@@ -299,6 +338,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("mail")).unwrap();
+            fs::create_dir(folder.path().join("learned")).unwrap();
             Self { folder }
         }
 
@@ -310,6 +350,7 @@ mod tests {
             let homes = Homes {
                 folder: self.homes(),
                 inside: "/mail".into(),
+                learned: self.folder.path().join("learned"),
                 first_id: 300_000,
             };
             People::read(self.folder.path(), homes)
@@ -469,6 +510,26 @@ mod tests {
             fs::write(here.folder.path().join(FILE), good.clone() + &bad).unwrap();
             let error = here.people().unwrap_err().to_string();
             assert!(error.contains("passwd:2: not a person"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_filter_learns_is_its_person_s_and_found_by_the_address_that_has_it_now() {
+        let a_box = Box::new();
+        let learned = a_box.folder.path().join("learned");
+        std::os::unix::fs::chown(&learned, None, Some(4242)).unwrap();
+        let anna = address("anna@example.org");
+        let mut people = a_box.people().unwrap();
+        for uid in [20_001, 20_002] {
+            people.add(anna.clone(), &secret("annas password")).unwrap();
+            let found = fs::metadata(learned.join("anna@example.org")).unwrap();
+            assert_eq!((found.uid(), found.gid()), (300_000 + uid, 4242));
+            assert_eq!(found.mode() & 0o7777, 0o2750);
+            assert_eq!(
+                found.ino(),
+                fs::metadata(learned.join(uid.to_string())).unwrap().ino()
+            );
+            people.remove(&anna).unwrap();
         }
     }
 }

@@ -117,6 +117,7 @@ fn place(running: &Running) -> Option<Place> {
     Some(Place {
         people: volumes().join("people"),
         mail: volumes().join("mail"),
+        learned: volumes().join("learned"),
         first_id,
     })
 }

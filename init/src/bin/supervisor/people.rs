@@ -26,6 +26,9 @@ pub struct Place {
     pub people: PathBuf,
     /// The folder of the homes, `/data/apps/email/mail`. It exists.
     pub mail: PathBuf,
+    /// The folder of what the filters have learnt, `/data/apps/email/learned`. It
+    /// exists.
+    pub learned: PathBuf,
     /// The host's id for id 0 of the mail server's user namespace.
     pub first_id: u32,
 }
@@ -39,6 +42,7 @@ impl Place {
         let homes = Homes {
             folder: self.mail.clone(),
             inside: INSIDE.into(),
+            learned: self.learned.clone(),
             first_id: self.first_id,
         };
         People::read(&self.people, homes)
@@ -177,10 +181,12 @@ mod tests {
         let place = Place {
             people: folder.path().join("people"),
             mail: folder.path().join("mail"),
+            learned: folder.path().join("learned"),
             first_id: 300_000,
         };
         fs::create_dir(&place.people).unwrap();
         fs::create_dir(&place.mail).unwrap();
+        fs::create_dir(&place.learned).unwrap();
         let store = PeopleStore::default();
         store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);
