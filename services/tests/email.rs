@@ -95,7 +95,10 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
             "deliver"
         ]
     );
-    assert_eq!(names("gate"), ["lmtp", "recipient-check", "deliver"]);
+    assert_eq!(
+        names("gate"),
+        ["lmtp", "recipient-check", "deliver", "tokens"]
+    );
     assert_eq!(names("signer"), ["tls-sign"]);
     assert_eq!(names("spamassassin"), ["control"]);
     // LMTP and DNS are dialled at ports, so their servers are passed nothing.
@@ -108,10 +111,10 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
         found.map(|(_, value)| value.as_str())
     };
     assert_eq!(variable("LISTEN_PID"), Some("1"));
-    assert_eq!(variable("LISTEN_FDS"), Some("3"));
+    assert_eq!(variable("LISTEN_FDS"), Some("4"));
     assert_eq!(
         variable("LISTEN_FDNAMES"),
-        Some("lmtp:recipient-check:deliver")
+        Some("lmtp:recipient-check:deliver:tokens")
     );
     assert!(spec_of("unbound", "").env.is_empty());
 }
