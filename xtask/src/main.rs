@@ -40,6 +40,12 @@ enum Command {
     Test(test::TestArguments),
     /// Say what each service may do, and fail if one may do more than is agreed
     Lint(lint::LintArguments),
+    /// Lay an app out for the machine here, in target/native/APP
+    Native {
+        /// The app: a folder in apps/
+        #[arg(default_value = "email")]
+        app: String,
+    },
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -57,6 +63,9 @@ fn main() -> ExitCode {
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
+        Command::Native { app } => image::native::make(&app).map(|folder| {
+            println!("{}", folder.display());
+        }),
         Command::Bench(which) => bench::run(&which),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),

@@ -11,6 +11,7 @@
 //! `NAME.verity` opens it and `NAME.sig` is the signature over `NAME.verity`;
 //! `init/src/app_image.rs` reads all three.
 
+use super::architecture::Architecture;
 use super::assemble;
 use super::programs::Programs;
 use super::root::Root;
@@ -56,6 +57,13 @@ pub struct App {
 }
 
 impl Source {
+    /// The same app for another machine than the box.
+    pub fn for_machine(mut self, architecture: Architecture) -> Self {
+        let roots = self.roots.into_iter();
+        self.roots = roots.map(|root| root.for_machine(architecture)).collect();
+        self
+    }
+
     /// Reads `apps/NAME/` below `source`, with the policies and the roots that
     /// its manifest names. Fails with the manifest's or policy's own message.
     pub fn read(source: &Path, name: &str) -> Result<Self> {
@@ -116,15 +124,7 @@ pub fn make(
 ) -> Result<App> {
     let name = source.app.name.to_string();
     let folder = steps.cache().join(format!("app-{name}"));
-    let mut key = Key::new(include_str!("app.rs"))
-        .text(include_str!("squashfs.rs"))
-        .text(&source.text);
-    for (name, text) in &source.policies {
-        key = key.text(name).text(text);
-    }
-    for (root, tar) in source.roots.iter().zip(tars) {
-        key = assemble::key(key, root, tar.as_deref(), programs)?;
-    }
+    let key = key(source, tars, programs)?.text(include_str!("squashfs.rs"));
     let app = App {
         image: folder.join("app.img"),
         verity: folder.join("app.verity"),
@@ -148,6 +148,34 @@ pub fn make(
         |new| Ok(fs::write(new, app_key.sign(&fs::read(&app.verity)?))?),
     )?;
     Ok(app)
+}
+
+/// Lays the app's content out in a folder, not packed and not signed: what
+/// the runtime is given as the mounted image.
+pub fn lay_out(
+    steps: &Steps,
+    source: &Source,
+    tars: &[Option<PathBuf>],
+    programs: &Programs,
+    folder: &Path,
+) -> Result<()> {
+    let key = key(source, tars, programs)?;
+    steps.make(&format!("{} folder", source.app.name), key, folder, |new| {
+        tree(source, tars, programs)?.write_to(new)
+    })?;
+    Ok(())
+}
+
+/// Everything that the content is made of.
+fn key(source: &Source, tars: &[Option<PathBuf>], programs: &Programs) -> Result<Key> {
+    let mut key = Key::new(include_str!("app.rs")).text(&source.text);
+    for (name, text) in &source.policies {
+        key = key.text(name).text(text);
+    }
+    for (root, tar) in source.roots.iter().zip(tars) {
+        key = assemble::key(key, root, tar.as_deref(), programs)?;
+    }
+    Ok(key)
 }
 
 /// The whole content.

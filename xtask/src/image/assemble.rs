@@ -2,8 +2,9 @@
 //! keeps, the libraries that they need, links, folders and users, the overlay
 //! and our own programs.
 //!
-//! There is no `ld.so.cache`: libraries lie in `/usr/lib/aarch64-linux-gnu`,
-//! which Debian's loader searches by itself, or where a program's RUNPATH says.
+//! There is no `ld.so.cache`: libraries lie in `/usr/lib/aarch64-linux-gnu` (a
+//! PC's in another), which Debian's loader searches by itself, or where a
+//! program's RUNPATH says.
 
 use super::programs::Programs;
 use super::root::Root;
@@ -17,8 +18,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Where the loader looks, see `ld.so --help`.
-const LIBRARIES: [&str; 2] = ["usr/lib/aarch64-linux-gnu", "usr/lib"];
+/// Where the loader looks, see `ld.so --help`. A root has the folder of one
+/// machine only.
+const LIBRARIES: [&str; 3] = [
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib",
+];
 
 /// A root, and where its files come from.
 #[derive(Debug, Default)]
@@ -38,6 +44,7 @@ pub fn key(mut key: Key, root: &Root, tar: Option<&Path>, programs: &Programs) -
         .text(include_str!("elf.rs"))
         .text(include_str!("glob.rs"))
         .text(include_str!("tree.rs"))
+        .text(include_str!("root.rs"))
         .file(&root.yaml)?;
     if let Some(overlay) = &root.overlay {
         key = key.folder(overlay)?;

@@ -7,6 +7,7 @@
 //! have not changed (see [`step`]).
 
 mod app;
+mod architecture;
 mod assemble;
 mod board;
 mod card;
@@ -15,6 +16,7 @@ mod glob;
 mod img;
 mod initramfs;
 mod kernel;
+pub mod native;
 mod programs;
 pub mod rival;
 mod root;
@@ -35,6 +37,7 @@ pub use tree::{Node, Tree};
 
 use crate::workspace;
 use anyhow::{Context, Result};
+use architecture::Architecture;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -168,6 +171,7 @@ pub fn debian_programs(name: &str, packages: &[&str], keep: &[&str]) -> Result<T
         components: vec!["main".into()],
         with_dependencies: words(packages),
         alone: Vec::new(),
+        architecture: Architecture::Arm64,
     };
     let tar = rootfs::extract(&steps, name, &wanted, None)?;
     let file = File::open(&tar).with_context(|| format!("{}: cannot be read", tar.display()))?;

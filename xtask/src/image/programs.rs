@@ -1,10 +1,11 @@
-//! Our own programs for arm64. Programs are static, so that the initramfs and
+//! Our own programs for arm64, or for the machine here. Programs are static, so that the initramfs and
 //! most sandboxes hold no library; a library that Debian's Perl loads is not,
 //! and is compiled apart. The roots' YAML says which ones there are.
 
+use super::architecture::Architecture;
 use super::root::{Program, ProgramKind};
 use super::step::Steps;
-use super::toolchain::{TARGET, Toolchain};
+use super::toolchain::Toolchain;
 use crate::tool::tool;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -98,7 +99,7 @@ pub fn build(steps: &Steps, toolchain: &Toolchain, wanted: &[Program]) -> Result
             steps,
             toolchain,
             &libraries,
-            "guest-libraries",
+            "libraries",
             // With the C library inside, Cargo would make no shared library.
             &["-Ctarget-feature=-crt-static"],
             "--lib",
@@ -109,7 +110,7 @@ pub fn build(steps: &Steps, toolchain: &Toolchain, wanted: &[Program]) -> Result
 
 /// Compiles the programs of these packages and returns the folder they are in.
 pub fn compile(steps: &Steps, toolchain: &Toolchain, packages: &[&str]) -> Result<PathBuf> {
-    cargo(steps, toolchain, packages, "guest", &STATIC, "--bins")
+    cargo(steps, toolchain, packages, "programs", &STATIC, "--bins")
 }
 
 fn cargo(
@@ -121,7 +122,13 @@ fn cargo(
     what: &str,
 ) -> Result<PathBuf> {
     let started = Instant::now();
-    let target = workspace::target().join(folder);
+    let architecture = toolchain.architecture;
+    let folder = match (architecture, folder) {
+        (Architecture::Arm64, "programs") => "guest".to_owned(),
+        (Architecture::Arm64, _) => format!("guest-{folder}"),
+        (Architecture::Amd64, _) => format!("native-{folder}"),
+    };
+    let target = workspace::target().join(&folder);
     let mut flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
     let mut cargo = tool("cargo", "rustup or cargo");
     if let Some(sysroot) = &toolchain.sysroot {
@@ -139,15 +146,21 @@ fn cargo(
             "aarch64-linux-gnu-gcc",
         )
         .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
-        .args(["build", "--release", what, "--target", TARGET])
+        .args([
+            "build",
+            "--release",
+            what,
+            "--target",
+            architecture.target(),
+        ])
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .arg("--target-dir")
         .arg(&target)
         .in_folder(workspace::root())
         .run()
-        .context("compiling our programs for arm64 failed")?;
+        .context("compiling our programs failed")?;
     steps.tell(&format!("{folder} (cargo)"), started.elapsed(), None);
-    Ok(target.join(TARGET).join("release"))
+    Ok(target.join(architecture.target()).join("release"))
 }
 
 #[cfg(test)]

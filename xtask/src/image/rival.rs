@@ -7,6 +7,7 @@
 //! without a hash tree; what changes is on a second disk behind dm-crypt with
 //! the box's cipher.
 
+use super::architecture::Architecture;
 use super::kernel::{self, Kernel};
 use super::root::Packages;
 use super::squashfs::pack;
@@ -80,6 +81,7 @@ pub fn make(agent: &[u8]) -> Result<Rival> {
         components: vec!["main".into()],
         with_dependencies: PACKAGES.map(String::from).to_vec(),
         alone: Vec::new(),
+        architecture: Architecture::Arm64,
     };
     let tar = rootfs::extract(&steps, "rival packages", &wanted, None)?;
     Ok(Rival {

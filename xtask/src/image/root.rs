@@ -2,6 +2,7 @@
 //! files land in the image, and which programs of ours. A root may also be a
 //! program of ours alone.
 
+use super::architecture::Architecture;
 use super::yaml;
 use anyhow::{Result, bail};
 use serde::Deserialize;
@@ -22,6 +23,10 @@ pub struct Packages {
     /// Packages that come alone: we need files of theirs, not the installed thing.
     #[serde(default)]
     pub alone: Vec<String>,
+    /// Whose files are unpacked; the box's, unless [`Root::for_machine`] says
+    /// otherwise.
+    #[serde(skip)]
+    pub architecture: Architecture,
 }
 
 /// A user, and its group of the same name and number.
@@ -180,11 +185,40 @@ impl Root {
             yaml: source.join(&file),
         })
     }
+
+    /// The same root for another machine: its packages, and the folder where
+    /// their libraries are.
+    pub fn for_machine(mut self, architecture: Architecture) -> Self {
+        let box_s = Architecture::Arm64.libraries();
+        for pattern in self.keep.iter_mut().chain(&mut self.exclude) {
+            *pattern = pattern.replace(box_s, architecture.libraries());
+        }
+        if let Some(packages) = &mut self.packages {
+            packages.architecture = architecture;
+            // Where a PC's programs name their loader: the psABI says so.
+            if architecture == Architecture::Amd64 {
+                self.links.push(("/lib64".into(), "usr/lib64".into()));
+            }
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_for_a_pc_has_a_pc_s_libraries_and_loader() {
+        let root = Root::read(crate::workspace::root(), "unbound").unwrap();
+        let loader = ("/lib64".to_owned(), "usr/lib64".to_owned());
+        assert!(!root.links.contains(&loader));
+        let root = root.for_machine(Architecture::Amd64);
+        assert!(root.links.contains(&loader));
+        let library = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1".to_owned();
+        assert!(root.keep.contains(&library), "{:?}", root.keep);
+        assert_eq!(root.packages.unwrap().architecture.debian(), "amd64");
+    }
 
     #[test]
     fn the_roots_in_this_repository_are_readable() {

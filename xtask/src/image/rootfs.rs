@@ -3,6 +3,7 @@
 //! Cached by the names of the packages: within one cache the versions stay;
 //! remove `target/image/cache` to take newer ones.
 
+use super::architecture::Architecture;
 use super::root::{Packages, Root};
 use super::step::{Key, Steps};
 use crate::tool::tool;
@@ -31,9 +32,10 @@ pub fn extract(
         let mut command = tool("mmdebstrap", "mmdebstrap").args([
             "--quiet",
             "--variant=extract",
-            "--architectures=arm64",
             "--format=tar",
         ]);
+        let architecture = packages.architecture.debian();
+        command = command.arg(format!("--architectures={architecture}"));
         command = command.arg(format!("--components={}", packages.components.join(",")));
         if !packages.with_dependencies.is_empty() {
             command =
@@ -63,7 +65,11 @@ pub fn of_root(steps: &Steps, root: &Root, mirror: Option<&str>) -> Result<Optio
         return Ok(None);
     };
     let name = root.yaml.file_stem().unwrap_or_default().to_string_lossy();
-    extract(steps, &format!("{name} root"), packages, mirror).map(Some)
+    let machine = match packages.architecture {
+        Architecture::Arm64 => String::new(),
+        other => format!(" {}", other.debian()),
+    };
+    extract(steps, &format!("{name} root{machine}"), packages, mirror).map(Some)
 }
 
 /// Which package each file is of, and which version each package has.

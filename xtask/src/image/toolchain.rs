@@ -3,6 +3,7 @@
 //! package is unpacked into a sysroot of ours, without its foreign
 //! dependencies; compiler and library must be of the same build.
 
+use super::architecture::Architecture;
 use super::setup;
 use super::step::{Key, Steps};
 use crate::tool::tool;
@@ -14,22 +15,32 @@ use std::process::Command;
 /// The target of everything that runs in the box.
 pub const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// How Cargo is told to compile for arm64.
+/// How Cargo is told to compile for one kind of machine.
 #[derive(Debug)]
 pub struct Toolchain {
+    /// For which.
+    pub architecture: Architecture,
     /// The compiler, when it is not the one that Cargo finds itself.
     pub rustc: Option<PathBuf>,
     /// A sysroot with the target's standard library, likewise.
     pub sysroot: Option<PathBuf>,
 }
 
-/// Finds a toolchain, or fetches Debian's.
-pub fn find(steps: &Steps, no_install: bool) -> Result<Toolchain> {
-    if rustup_has_target() {
-        return Ok(Toolchain {
+impl Toolchain {
+    /// The one that Cargo finds itself, for the machine that it runs on.
+    pub fn of_this_machine(architecture: Architecture) -> Self {
+        Self {
+            architecture,
             rustc: None,
             sysroot: None,
-        });
+        }
+    }
+}
+
+/// Finds a toolchain for the box, or fetches Debian's.
+pub fn find(steps: &Steps, no_install: bool) -> Result<Toolchain> {
+    if rustup_has_target() {
+        return Ok(Toolchain::of_this_machine(Architecture::Arm64));
     }
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!("there is no Rust standard library for arm64; run: rustup target add {TARGET}");
@@ -52,6 +63,7 @@ pub fn find(steps: &Steps, no_install: bool) -> Result<Toolchain> {
         |new| unpack_library(steps.cache(), &version, new),
     )?;
     Ok(Toolchain {
+        architecture: Architecture::Arm64,
         rustc: Some("/usr/bin/rustc".into()),
         sysroot: Some(sysroot),
     })

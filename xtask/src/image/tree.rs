@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -175,6 +176,30 @@ impl Tree {
         archive.into_inner()?.flush()?;
         Ok(())
     }
+
+    /// Writes it below a new folder, owned by who calls. There are no devices
+    /// in what is laid out so.
+    pub fn write_to(&self, folder: &Path) -> Result<()> {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let set =
+            |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        fs::create_dir_all(folder)?;
+        // Other users read it too, whatever the umask is.
+        set(folder, 0o755)?;
+        for (name, node) in &self.0 {
+            let path = folder.join(name);
+            match node {
+                Node::Folder(mode) => fs::create_dir(&path).and_then(|()| set(&path, *mode)),
+                Node::File(mode, content) => {
+                    fs::write(&path, content).and_then(|()| set(&path, *mode))
+                }
+                Node::Link(target) => symlink(target, &path),
+                Node::Device(..) => bail!("/{name}: a device cannot be laid out"),
+            }
+            .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
 }
 
 /// A path without `./` and slashes at its ends.
@@ -199,6 +224,27 @@ mod tests {
         tree.write_tar(&mut stream).unwrap();
         let back = Tree::from_tar(stream.as_slice(), |_| true).unwrap();
         assert_eq!(back.0, tree.0);
+    }
+
+    #[test]
+    fn a_tree_that_is_laid_out_has_its_links_and_modes() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut tree = Tree::default();
+        tree.put_program("usr/bin/a", b"program".to_vec());
+        tree.put("bin", Node::Link("usr/bin".into()));
+        tree.put("empty", Node::Folder(0o555));
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("new");
+        tree.write_to(&new).unwrap();
+        assert_eq!(fs::read(new.join("bin/a")).unwrap(), b"program");
+        let mode = |path: &str| fs::metadata(new.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode("usr/bin/a"), mode("empty"), mode("usr")),
+            (0o755, 0o555, 0o755)
+        );
+        tree.put("dev/null", Node::Device(0o666, 1, 3));
+        let error = tree.write_to(&folder.path().join("other")).unwrap_err();
+        assert!(error.to_string().contains("/dev/null"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! What `native-box` does once it is PID 1 of its own namespaces.
+
+use crate::world::World;
+use anyhow::{Context, Result, ensure};
+use control::Secret;
+use nix::mount::{MsFlags, mount};
+use people::{Address, Homes, People, PeopleError};
+use services::runtime::{Journal, Running, Setting};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where the internet's network namespace is found.
+pub const INTERNET: &str = "/run/native/internet";
+const IMAGE: &str = "/run/native/image";
+const VOLUMES: &str = "/run/native/volumes";
+const SOCKETS: &str = "/run/native/sockets";
+const ROOT_KEY: &str = "/run/native/root.key";
+/// Where, in the image, Unbound's key of the root is; and the root servers.
+const KEY_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.key";
+const HINTS_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.hints";
+/// As the supervisor has it for a box whose owner has chosen no name.
+const HOSTNAME: &str = "projectx.local";
+const MAIL_SERVER: &str = "dovecot";
+/// From start to ready.
+const START: Duration = Duration::from_secs(110);
+
+/// What the program is given.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The app's folder.
+    pub image: PathBuf,
+    /// Its volumes.
+    pub volumes: PathBuf,
+    /// Where what happens is written.
+    pub journal: PathBuf,
+}
+
+/// Runs the box until standard input ends.
+///
+/// # Errors
+/// When a step fails, or anything is left of it after its end.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(
+        std::process::id() == 1,
+        "not PID 1 of a namespace; start it without the word {}",
+        crate::INSIDE
+    );
+    // Of the host's /proc, as long as it is in sight.
+    let pid = fs::read_link("/proc/self").context("/proc/self")?;
+    say(&format!("pid {}", pid.display()))?;
+    let journal = Arc::new(ToFile::open(&arguments.journal)?);
+    make_places(arguments)?;
+    let hints = fs::read_to_string(Path::new(IMAGE).join(HINTS_IN_IMAGE)).unwrap_or_default();
+    let world = World::make(&hints)?;
+    world.show(Path::new(INTERNET))?;
+
+    let mut lines = io::stdin().lock().lines();
+    let mut wanted = Vec::new();
+    while let Some(line) = lines.next().transpose()? {
+        let Some((address, password)) = line.split_once(' ') else {
+            break;
+        };
+        wanted.push((address.to_owned(), Secret::new(password.to_owned())));
+    }
+    let running = start(journal)?;
+    settle(&running, &wanted)?;
+    let end = Instant::now() + START;
+    while !running.is_ready() {
+        ensure!(Instant::now() < end, "the services do not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wait_for_the_port(&world)?;
+    say("ready")?;
+    // Whatever else is said is nothing to wait for.
+    for line in lines {
+        line?;
+    }
+    running.stop();
+    nothing_is_left()?;
+    say("stopped")
+}
+
+/// Its own `/proc`, `/sys`, `/run` and `/tmp`, with image and volumes in it.
+fn make_places(arguments: &Arguments) -> Result<()> {
+    fs::create_dir_all(&arguments.volumes)
+        .with_context(|| arguments.volumes.display().to_string())?;
+    // Held open, since what is mounted below may hide their paths.
+    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
+    let (image, volumes) = (open(&arguments.image)?, open(&arguments.volumes)?);
+    change("/", None, None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
+    for (kind, place) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("tmpfs", "/run"),
+        ("tmpfs", "/tmp"),
+    ] {
+        change(place, Some(kind), Some(kind), MsFlags::empty())?;
+    }
+    for (folder, place) in [(image, IMAGE), (volumes, VOLUMES)] {
+        fs::create_dir_all(place).context(place)?;
+        let from = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        change(place, Some(&from), None, MsFlags::MS_BIND | MsFlags::MS_REC)?;
+    }
+    let key = Path::new(IMAGE).join(KEY_IN_IMAGE);
+    if key.exists() {
+        fs::write(
+            ROOT_KEY,
+            "; no key: the names of this world are not signed\n",
+        )?;
+        let key = key.to_string_lossy();
+        change(&key, Some(ROOT_KEY), None, MsFlags::MS_BIND)?;
+    }
+    Ok(())
+}
+
+fn change(place: &str, from: Option<&str>, kind: Option<&str>, flags: MsFlags) -> Result<()> {
+    mount(from, place, kind, flags, None::<&str>).with_context(|| format!("mount: {place}"))
+}
+
+fn start(journal: Arc<ToFile>) -> Result<Running> {
+    let image = PathBuf::from(IMAGE);
+    let text = fs::read_to_string(image.join("app.yaml")).context("app.yaml")?;
+    let app = match manifest::read("app.yaml", &text) {
+        Ok(app) => app,
+        Err(error) => anyhow::bail!("{error}"),
+    };
+    let setting = Setting {
+        image,
+        volumes: VOLUMES.into(),
+        sockets: SOCKETS.into(),
+        hostname: HOSTNAME.into(),
+        cgroups: None,
+        relay: None,
+    };
+    Ok(Running::start(app, setting, journal)?)
+}
+
+/// Gives people their homes, as the supervisor does
+/// (`init/src/bin/supervisor/people.rs`).
+fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
+    let Some(first_id) = running.first_id(MAIL_SERVER) else {
+        // An app without a mail server.
+        return Ok(());
+    };
+    let homes = Homes {
+        folder: Path::new(VOLUMES).join("mail"),
+        inside: "/mail".into(),
+        first_id,
+    };
+    let mut people = People::read(&Path::new(VOLUMES).join("people"), homes)?;
+    people.begin()?;
+    for (address, password) in wanted {
+        match people.add(Address::parse(address)?, password) {
+            // From a run before this one.
+            Ok(()) | Err(PeopleError::Exists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for person in people.all() {
+        say(&format!("person {} {}", person.address, person.uid))?;
+    }
+    Ok(())
+}
+
+/// Ports open just after the app is ready.
+fn wait_for_the_port(world: &World) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !world.reaches(25) {
+        ensure!(Instant::now() < end, "port 25 does not open");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// After the end this process is the only one in its pid namespace, and no
+/// sandbox has left a mount.
+fn nothing_is_left() -> Result<()> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Ok(pid) = name.to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        if pid != 1 {
+            let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            left.push(status);
+        }
+    }
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    Ok(())
+}
+
+fn say(words: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{words}")?;
+    Ok(out.flush()?)
+}
+
+/// Adds each line to a file.
+#[derive(Debug)]
+struct ToFile(Mutex<File>);
+
+impl ToFile {
+    fn open(path: &Path) -> Result<Self> {
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        Ok(Self(Mutex::new(
+            opened.with_context(|| path.display().to_string())?,
+        )))
+    }
+
+    fn write(&self, text: &str) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without a disk the line is lost, as on the box.
+        file.write_all(text.as_bytes()).ok();
+    }
+}
+
+impl Journal for ToFile {
+    fn event(&self, words: &str) {
+        self.write(&format!("event {words}\n"));
+    }
+
+    fn line(&self, service: &str, words: &str) {
+        self.write(&format!("{service}: {words}\n"));
+    }
+}

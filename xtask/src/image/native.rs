@@ -1,0 +1,45 @@
+//! An app for the machine here: the same roots from the same YAML, overlays and
+//! programs, of Debian's packages for this architecture, laid out in a folder.
+//! Tests and long campaigns run the real services from it without an emulator
+//! (`ci/native`).
+//!
+//! What differs from the box: the processor, the kernel, and that neither
+//! signature nor dm-verity protects the files.
+
+use super::architecture::Architecture;
+use super::programs::{self, Programs};
+use super::root::Program;
+use super::step::{self, Steps};
+use super::toolchain::Toolchain;
+use super::{app, rootfs, setup};
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::PathBuf;
+
+/// Makes `target/native/NAME`, or as much of it as has changed, and returns the
+/// folder. As root only, since the files must be root's.
+pub fn make(name: &str) -> Result<PathBuf> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the app for this machine is made by root, as its files are root's: use sudo"
+    );
+    step::clean_up_when_interrupted()?;
+    setup::host_packages(false, true)?;
+    let architecture = Architecture::here()?;
+    let source = app::Source::read(workspace::root(), name)?.for_machine(architecture);
+    let folder = workspace::target().join("native").join(name);
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    let steps = Steps::new(&workspace::cache())?;
+    let tars = source.roots.iter();
+    let tars = tars.map(|root| rootfs::of_root(&steps, root, None));
+    let tars = tars.collect::<Result<Vec<_>>>()?;
+    let ours = source.roots.iter();
+    let ours = ours.flat_map(|root| root.programs.iter().chain(&root.libraries));
+    let ours: Vec<Program> = ours.cloned().collect();
+    let toolchain = Toolchain::of_this_machine(architecture);
+    let programs: Programs = programs::build(&steps, &toolchain, &ours)?;
+    app::lay_out(&steps, &source, &tars, &programs, &folder)?;
+    Ok(folder)
+}
