@@ -6,6 +6,7 @@ mod agent;
 mod bench;
 mod boot;
 mod browser;
+mod campaign;
 mod card_image;
 mod guest;
 mod image;
@@ -49,6 +50,9 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Do something ten thousand times and look what is left
+    #[command(subcommand)]
+    Campaign(campaign::Campaign),
     /// The part of the boot test `home_network` that runs in a network of its own
     #[command(hide = true)]
     InHomeNetwork(scenarios::home_network::InsideArguments),
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
             println!("{}", folder.display());
         }),
         Command::Bench(which) => bench::run(&which),
+        Command::Campaign(which) => campaign::run(&which),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),
     };

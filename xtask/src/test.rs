@@ -4,7 +4,7 @@
 
 use crate::qemu;
 use crate::scenarios::{self, Lab, Outcome, Scenario};
-use crate::{guest, image, tidy, workspace};
+use crate::{campaign, guest, image, tidy, workspace};
 use anyhow::{Result, bail};
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
@@ -37,6 +37,9 @@ pub fn run(arguments: &TestArguments) -> Result<()> {
     let mut tally = Tally::default();
     if arguments.names.is_empty() {
         unit(&mut tally);
+    }
+    if arguments.names.is_empty() && !arguments.unit && !qemu::interrupted() {
+        tally.step("a hundred messages natively", campaign::few);
     }
     if !arguments.unit && !qemu::interrupted() {
         let begun = Instant::now();

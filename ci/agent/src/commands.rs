@@ -1,12 +1,14 @@
 //! What a boot test can ask for. Paths are the box's, as its PID 1 sees them.
 
 use crate::{BROUGHT, PROC};
+use agent::leftovers::Sight;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +34,7 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
             .map(|pid| format!("{pid}\n"))
             .collect::<String>()
             .into_bytes()),
+        ["leftovers", maker] => leftovers(maker),
         ["freeze-pid1"] => freeze_pid1(),
         ["lay-over", path, text] => lay_over(path, text),
         ["write-end", path, text] => write_end(path, text),
@@ -144,6 +147,28 @@ fn pids(name: &str) -> io::Result<Vec<i32>> {
         }
     }
     Ok(found)
+}
+
+/// What is there of the box, in numbers; `maker` is the name of the process
+/// that makes the sandboxes.
+fn leftovers(maker: &str) -> io::Result<Vec<u8>> {
+    let pid = pids(maker)?.first().copied();
+    let pid = pid.ok_or_else(|| io::Error::other(format!("no process is called {maker}")))?;
+    let root = inside("/");
+    let counts = agent::leftovers::look(&Sight {
+        root: &root,
+        proc: Path::new(PROC),
+        maker: &pid.to_string(),
+        folders: &[
+            "/run",
+            "/tmp",
+            "/data/apps/email/keys",
+            "/data/apps/email/people",
+            "/data/apps/email/tls",
+        ],
+        cgroup: Some("/sys/fs/cgroup/services"),
+    })?;
+    Ok(agent::leftovers::print(&counts).into_bytes())
 }
 
 /// Stops PID 1 as nothing else can: signals don't, the cgroup freezer does.

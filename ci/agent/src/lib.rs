@@ -6,6 +6,8 @@
 //! percent-encoded, so a line can neither be split nor run into the next.
 //! Both ends use this file; nothing that is shipped does.
 
+pub mod leftovers;
+
 /// What the agent answered, or why a line was no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {

@@ -43,6 +43,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// From start to the first greeting; SpamAssassin loads its rules meanwhile.
@@ -81,7 +82,8 @@ pub struct Options {
 pub struct Native {
     process: Child,
     input: Option<ChildStdin>,
-    said: Receiver<String>,
+    /// Locked, so that threads that send may share the box.
+    said: Mutex<Receiver<String>>,
     pid: i32,
     homes: Vec<(String, PathBuf)>,
 }
@@ -114,7 +116,7 @@ impl Native {
         let mut native = Self {
             input: process.stdin.take(),
             process,
-            said,
+            said: Mutex::new(said),
             pid: 0,
             homes: Vec::new(),
         };
@@ -148,7 +150,8 @@ impl Native {
 
     fn next_word(&mut self, end: Instant) -> Result<String> {
         let left = end.saturating_duration_since(Instant::now());
-        match self.said.recv_timeout(left) {
+        let said = self.said.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match said.recv_timeout(left) {
             Ok(line) => Ok(line),
             Err(mpsc::RecvTimeoutError::Timeout) => bail!("the box said nothing for too long"),
             Err(_) => bail!("the box ended: {}", self.process.wait()?),

@@ -31,7 +31,7 @@ pub fn run(which: &Bench) -> Result<()> {
 }
 
 /// Adds to a result where it was measured: date, host, cores, commit.
-fn with_place(mut result: Value) -> Value {
+pub fn with_place(mut result: Value) -> Value {
     result["date"] = json!(said_by("date", &["-u", "+%Y-%m-%dT%H:%MZ"]));
     result["host"] = json!(said_by("uname", &["-srm"]));
     result["cores"] = json!(std::thread::available_parallelism().map_or(0, usize::from));

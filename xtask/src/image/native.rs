@@ -17,6 +17,14 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 
+/// Compiles one of our packages as the box's programs are, for this machine, and
+/// returns the folder with its programs.
+pub fn compile(package: &str) -> Result<PathBuf> {
+    let steps = Steps::new(&workspace::cache())?;
+    let toolchain = Toolchain::of_this_machine(Architecture::here()?);
+    programs::compile(&steps, &toolchain, &[package])
+}
+
 /// Makes `target/native/NAME`, or as much of it as has changed, and returns the
 /// folder. As root only, since the files must be root's.
 pub fn make(name: &str) -> Result<PathBuf> {

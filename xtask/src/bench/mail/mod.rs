@@ -15,7 +15,7 @@ mod corpus;
 mod load;
 mod memory;
 pub mod rival;
-mod smtp;
+pub mod smtp;
 
 pub use corpus::messages;
 pub use load::{AT_ONCE, Times, measure};

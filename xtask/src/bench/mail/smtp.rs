@@ -23,17 +23,17 @@ const SILENCE: Duration = Duration::from_secs(300);
 
 /// Between whom messages are sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Route {
+pub struct Route<'a> {
     /// The address to send from, one of this host's.
     pub from: Ipv4Addr,
     /// The name that the client says at EHLO.
-    pub helo: &'static str,
+    pub helo: &'a str,
     /// The server.
     pub to: SocketAddrV4,
     /// The envelope's sender.
-    pub sender: &'static str,
+    pub sender: &'a str,
     /// The envelope's recipient.
-    pub recipient: &'static str,
+    pub recipient: &'a str,
 }
 
 /// Sends `message` (lines end with CR LF, the last one too) and returns the time
@@ -63,7 +63,8 @@ pub fn send(route: &Route, message: &[u8]) -> Result<Duration> {
     Ok(taken)
 }
 
-fn connect(route: &Route) -> Result<TcpStream> {
+/// A connection to the server, from the route's address.
+pub fn connect(route: &Route) -> Result<TcpStream> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
     let from = SockaddrIn::from(SocketAddrV4::new(route.from, 0));
@@ -78,7 +79,8 @@ fn connect(route: &Route) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn command<S: Read + Write>(wire: &mut BufReader<S>, line: &str, code: &str) -> Result<()> {
+/// Says a line and reads the reply to it, which begins with `code`.
+pub fn command<S: Read + Write>(wire: &mut BufReader<S>, line: &str, code: &str) -> Result<()> {
     write!(wire.get_mut(), "{line}\r\n")
         .and_then(|()| wire.get_mut().flush())
         .with_context(|| line.to_owned())?;
@@ -86,7 +88,7 @@ fn command<S: Read + Write>(wire: &mut BufReader<S>, line: &str, code: &str) -> 
 }
 
 /// Reads one reply of any number of lines (RFC 5321 section 4.2.1).
-fn expect(wire: &mut impl BufRead, code: &str) -> Result<()> {
+pub fn expect(wire: &mut impl BufRead, code: &str) -> Result<()> {
     loop {
         let mut line = String::new();
         ensure!(wire.read_line(&mut line)? > 0, "the connection was closed");
@@ -98,7 +100,7 @@ fn expect(wire: &mut impl BufRead, code: &str) -> Result<()> {
 }
 
 /// The message as it goes over the wire (RFC 5321 section 4.5.2).
-fn stuffed(message: &[u8]) -> Vec<u8> {
+pub fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut wire = Vec::with_capacity(message.len() + 16);
     for line in message.split_inclusive(|byte| *byte == b'\n') {
         if line.first() == Some(&b'.') {
@@ -110,7 +112,8 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
     wire
 }
 
-fn tls() -> Result<ClientConfig> {
+/// A client that takes any certificate.
+pub fn tls() -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let mut config = ClientConfig::builder_with_provider(provider)

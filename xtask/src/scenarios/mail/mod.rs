@@ -14,6 +14,7 @@
 
 mod authenticated;
 mod backlogs;
+mod campaign;
 mod dialogue;
 mod explained;
 mod goes_on;
@@ -81,6 +82,8 @@ enum Part {
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
+    /// What `cargo xtask campaign messages --in-guest` does.
+    Campaign,
     /// The world alone, without a box.
     World,
 }
@@ -95,6 +98,12 @@ macro_rules! scenario {
 }
 scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
     backlogs: Backlogs, explained: Explained, goes_on: GoesOn, power_cut: PowerCut, unseen: Unseen);
+
+/// A campaign in a world of its own; `folder` holds what is to be done.
+pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
+    let moment = lab.mail_moment()?;
+    enter(lab, Part::Campaign, folder, &moment)
+}
 
 /// The test of the world itself: its names are believed by an Unbound that has
 /// its key, and by no other.
@@ -140,6 +149,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
+        Part::Campaign => campaign::run(arguments),
         Part::World => world::is_believed(arguments),
     }
 }
