@@ -82,9 +82,10 @@ fn serve(
         mail: network_of("dovecot")?,
     });
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.parse()?)).context("the port")?;
+    let serving = Arc::clone(&house);
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            let house = Arc::clone(&house);
+            let house = Arc::clone(&serving);
             thread::spawn(move || {
                 if let Err(error) = session(&house, connection) {
                     eprintln!("unsandboxed: {error:#}");
@@ -95,6 +96,7 @@ fn serve(
     println!("ready");
     std::io::stdout().flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
+    house.perls.end();
     Ok(())
 }
 

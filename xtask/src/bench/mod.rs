@@ -2,6 +2,7 @@
 //! date, host and commit. Nothing here passes or fails by a time.
 
 mod image;
+mod isolation;
 pub mod mail;
 
 use crate::tool::tool;
@@ -20,6 +21,8 @@ pub enum Bench {
     /// Taking mail: seconds to 250, messages a minute, memory; beside Debian's
     /// Postfix, spamd and Dovecot
     Mail(mail::MailArguments),
+    /// The way of a message in fresh sandboxes beside the same way without any
+    Isolation(isolation::IsolationArguments),
 }
 
 /// Measures, and prints what was measured.
@@ -27,6 +30,7 @@ pub fn run(which: &Bench) -> Result<()> {
     match which {
         Bench::Image { json } => image::run(*json),
         Bench::Mail(arguments) => mail::run(arguments),
+        Bench::Isolation(arguments) => isolation::run(arguments),
     }
 }
 

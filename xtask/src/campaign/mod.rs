@@ -16,6 +16,8 @@ mod sender;
 
 pub use guest::inside;
 
+pub use native::{build_box, options};
+
 use crate::bench::mail::Route;
 use crate::bench::with_place;
 use crate::workspace;

@@ -18,7 +18,7 @@ pub mod rival;
 pub mod smtp;
 
 pub use corpus::messages;
-pub use load::{AT_ONCE, Times, measure};
+pub use load::{AT_ONCE, Times, measure, percentile};
 pub use memory::used;
 pub use smtp::Route;
 

@@ -40,6 +40,20 @@ pub struct Route<'a> {
 /// from the start of the connection to the `250` for it. Any other answer is an
 /// error that holds it.
 pub fn send(route: &Route, message: &[u8]) -> Result<Duration> {
+    Ok(send_timed(route, message)?.whole)
+}
+
+/// How long one message took.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// From the start of the connection to `250`.
+    pub whole: Duration,
+    /// From MAIL to `250`.
+    pub since_mail: Duration,
+}
+
+/// As [`send`], with the time since MAIL as well.
+pub fn send_timed(route: &Route, message: &[u8]) -> Result<Taken> {
     let begun = Instant::now();
     let mut plain = BufReader::new(connect(route)?);
     let hello = format!("EHLO {}", route.helo);
@@ -51,13 +65,17 @@ pub fn send(route: &Route, message: &[u8]) -> Result<Duration> {
     let connection = ClientConnection::new(Arc::new(tls()?), name)?;
     let mut wire = BufReader::new(StreamOwned::new(connection, plain.into_inner()));
     command(&mut wire, &hello, "250")?;
+    let mail = Instant::now();
     command(&mut wire, &format!("MAIL FROM:<{}>", route.sender), "250")?;
     command(&mut wire, &format!("RCPT TO:<{}>", route.recipient), "250")?;
     command(&mut wire, "DATA", "354")?;
     wire.get_mut().write_all(&stuffed(message))?;
     wire.get_mut().flush()?;
     expect(&mut wire, "250").context("the answer to the message")?;
-    let taken = begun.elapsed();
+    let taken = Taken {
+        whole: begun.elapsed(),
+        since_mail: mail.elapsed(),
+    };
     // The message is the server's now, whatever becomes of the goodbye.
     let _ = command(&mut wire, "QUIT", "221");
     Ok(taken)
