@@ -13,7 +13,7 @@
 use super::mail::smtp::{self, Route};
 use super::mail::{AT_ONCE, messages};
 use super::with_place;
-use crate::{campaign, image};
+use crate::{campaign, image, workspace};
 use anyhow::{Context, Result, ensure};
 use native::{BOX, Native, sender_name};
 use serde::Serialize;
@@ -74,10 +74,15 @@ pub fn run(arguments: &IsolationArguments) -> Result<()> {
     let image = image::native::make("email")?;
     let native_box = campaign::build_box()?;
     let unsandboxed = image::native::compile("unsandboxed")?.join("unsandboxed");
-    let folder = tempfile::tempdir()?;
-    let without = without_scan(&image, folder.path())?;
+    // Kept when something fails, with what the services said.
+    let folder = workspace::target().join("bench/isolation");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder)?;
+    let without = without_scan(&image, &folder)?;
     let measure = |name: &str, image: PathBuf, scan: &str| {
-        let place = folder.path().join(name);
+        let place = folder.join(name);
         fs::create_dir(&place)?;
         let options = campaign::options(native_box.clone(), image, &place);
         let native = Native::start(&options)?;
@@ -89,6 +94,7 @@ pub fn run(arguments: &IsolationArguments) -> Result<()> {
     };
     let scanned = measure("scanned", image, "scan")?;
     let not_scanned = measure("not scanned", without, "no-scan")?;
+    fs::remove_dir_all(&folder)?;
     let result = with_place(json!({
         "bench": "isolation",
         "where": "native",
