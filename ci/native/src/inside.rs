@@ -149,6 +149,7 @@ fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
     let homes = Homes {
         folder: Path::new(VOLUMES).join("mail"),
         inside: "/mail".into(),
+        learned: Path::new(VOLUMES).join("learned"),
         first_id,
     };
     let mut people = People::read(&Path::new(VOLUMES).join("people"), homes)?;

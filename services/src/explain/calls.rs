@@ -326,6 +326,7 @@ const ORDINARY: &[&str] = &[
     "gettid",
     "gettimeofday",
     "getuid",
+    "getrusage",
     "inotify_init1",
     "inotify_rm_watch",
     "lseek",

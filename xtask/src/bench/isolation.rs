@@ -33,7 +33,7 @@ const SENDER: &str = "ada@plain.example";
 const RECIPIENT: &str = campaign::PEOPLE[0];
 const ZYGOTE: &str = "roots/spamassassin/usr/lib/projectx/zygote.pl";
 /// As in scenarios/mail/measured.rs.
-const SCAN: &str = "my $line = verdict($message);";
+const SCAN: &str = "my $line = verdict($message, 1);";
 const NO_SCAN: &str = r#"my $line = "score=0.0 required=5.0 tests=BENCH_NOT_SCANNED\n";"#;
 
 /// What `cargo xtask bench isolation` takes.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 pub(super) const GTUBE: &str =
     "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 /// The names of header fields that are added on the way in, each of them first.
-const ADDED: [&str; 9] = [
+const ADDED: [&str; 10] = [
     "return-path",
     "delivered-to",
     "received",
@@ -19,6 +19,7 @@ const ADDED: [&str; 9] = [
     "x-spam-report",
     "x-spam-level",
     "x-projectx-receipt",
+    "x-projectx-tokens",
 ];
 
 /// A message.

@@ -27,7 +27,7 @@ const ZYGOTE_TEXT: &str =
     include_str!("../../../../overlays/spamassassin/usr/lib/projectx/zygote.pl");
 /// Its line that scans, and the one that stands there when nothing shall be
 /// scanned. The rule's name shows in the message's header.
-const SCAN: &str = "my $line = verdict($message);";
+const SCAN: &str = "my $line = verdict($message, 1);";
 const NO_SCAN: &str = r#"my $line = "score=0.0 required=5.0 tests=BENCH_NOT_SCANNED\n";"#;
 const MARK: &[u8] = b"BENCH_NOT_SCANNED";
 /// How often it is looked whether the zygote has been started anew.
