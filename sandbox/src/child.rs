@@ -1,4 +1,5 @@
-//! What the child does between `clone3` and `execve`, in order.
+//! What the child does between `clone3` and `execve`, in order: it seals itself
+//! in, waits for its descriptors, and runs the program.
 //!
 //! It allocates nothing and returns only when a step failed; the step's number
 //! and the error then go to the parent over a close-on-exec pipe. The policy
@@ -23,7 +24,8 @@ use crate::capabilities::Kept;
 use crate::path_rules::{self, Rule};
 use crate::policy::Program;
 use crate::root::Prepared;
-use crate::spec::{Dumpable, Proc, Rlimits, WriteExecute};
+use crate::spec::{Dumpable, MOST_DESCRIPTORS, Proc, Rlimits, WriteExecute};
+use crate::step::{Report, Step};
 use crate::sys;
 use crate::weak::{Protection, kept};
 
@@ -34,9 +36,10 @@ pub(crate) struct Plan {
     pub(crate) proc: Proc,
     pub(crate) rlimits: Rlimits,
     pub(crate) rules: Vec<Rule>,
-    /// The descriptors and their numbers inside, by number. The descriptors
-    /// themselves have numbers above all of those.
-    pub(crate) fds: Vec<(OwnedFd, RawFd)>,
+    /// The numbers of its descriptors, in ascending order, 0 to 2 among them.
+    pub(crate) targets: Vec<RawFd>,
+    /// Above all of those.
+    pub(crate) above: RawFd,
     pub(crate) id: u32,
     pub(crate) kept: Kept,
     pub(crate) loopback: bool,
@@ -44,127 +47,43 @@ pub(crate) struct Plan {
     pub(crate) dumpable: Dumpable,
     pub(crate) filters: Vec<Program>,
     pub(crate) exec: sys::Exec,
-    /// A byte arrives here once the ids are mapped.
-    pub(crate) go: OwnedFd,
-    /// Where a failed step is reported; above all declared numbers as well.
+    /// A packet arrives here once the ids are mapped, and one with the
+    /// descriptors. Its number is [`Plan::above`] or more.
+    pub(crate) socket: OwnedFd,
+    /// Where it says that it is sealed, or which step failed; above as well.
     pub(crate) report: OwnedFd,
-}
-
-/// The steps, in order; each names itself in an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Step {
-    Session,
-    Loopback,
-    PrivateMounts,
-    AttachRoot,
-    MountProc,
-    PivotRoot,
-    DetachOldRoot,
-    /// Its index says which of [`Prepared::mounts`].
-    AttachMount,
-    HostName,
-    CgroupNamespace,
-    Keyring,
-    Securebits,
-    DropGroups,
-    SetGid,
-    SetUid,
-    BoundingSet,
-    Capabilities,
-    NoNewPrivileges,
-    WriteExecute,
-    UnreadableProgram,
-    /// Its index says which of [`Plan::rules`].
-    LandlockRule,
-    Landlock,
-    /// Its index says which of [`Plan::fds`].
-    Descriptor,
-    CloseDescriptors,
-    Rlimits,
-    Seccomp,
-    Execve,
-}
-
-impl Step {
-    const ALL: [(Step, &'static str); 27] = [
-        (Step::Session, "session"),
-        (Step::Loopback, "loopback"),
-        (Step::PrivateMounts, "private mounts"),
-        (Step::AttachRoot, "attach root"),
-        (Step::MountProc, "mount /proc"),
-        (Step::PivotRoot, "pivot_root"),
-        (Step::DetachOldRoot, "detach old root"),
-        (Step::AttachMount, "attach mount"),
-        (Step::HostName, "host name"),
-        (Step::CgroupNamespace, "cgroup namespace"),
-        (Step::Keyring, "session keyring"),
-        (Step::Securebits, "securebits"),
-        (Step::DropGroups, "drop groups"),
-        (Step::SetGid, "setresgid"),
-        (Step::SetUid, "setresuid"),
-        (Step::BoundingSet, "bounding set"),
-        (Step::Capabilities, "capabilities"),
-        (Step::NoNewPrivileges, "no_new_privs"),
-        (Step::WriteExecute, "memory-deny-write-execute"),
-        (Step::UnreadableProgram, "unreadable program"),
-        (Step::LandlockRule, "landlock rule"),
-        (Step::Landlock, "landlock"),
-        (Step::Descriptor, "descriptor"),
-        (Step::CloseDescriptors, "close descriptors"),
-        (Step::Rlimits, "rlimits"),
-        (Step::Seccomp, "seccomp"),
-        (Step::Execve, "execve"),
-    ];
-
-    /// The step of a report, and its name.
-    pub(crate) fn of(number: u8) -> Option<(Step, &'static str)> {
-        Self::ALL.get(usize::from(number)).copied()
-    }
-}
-
-/// A failed step, as it crosses the pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) step: u8,
-    pub(crate) index: u16,
-    pub(crate) errno: i32,
-}
-
-impl Report {
-    /// Bytes of one.
-    pub(crate) const SIZE: usize = 7;
-
-    pub(crate) fn to_bytes(self) -> [u8; Self::SIZE] {
-        let (i, e) = (self.index.to_ne_bytes(), self.errno.to_ne_bytes());
-        [self.step, i[0], i[1], e[0], e[1], e[2], e[3]]
-    }
-
-    pub(crate) fn from_bytes(b: [u8; Self::SIZE]) -> Report {
-        Report {
-            step: b[0],
-            index: u16::from_ne_bytes([b[1], b[2]]),
-            errno: i32::from_ne_bytes([b[3], b[4], b[5], b[6]]),
-        }
-    }
 }
 
 /// Descriptor numbers that a start without [`Protection::Descriptors`] passes on.
 const INHERITED: RawFd = 4096;
+
+/// Exit code of a child whose parent is gone or gave up.
+const ABANDONED: i32 = 126;
 
 struct Failure(Step, usize, Errno);
 
 /// The whole life of the child before the program; returns its exit code.
 pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
     loop {
-        match read(&plan.go, &mut [0]) {
+        match read(&plan.socket, &mut [0]) {
             Ok(1) => break,
             Err(Errno::EINTR) => {}
             // The parent gave up and says why itself.
-            _ => return 126,
+            _ => return ABANDONED,
         }
     }
-    let Failure(step, index, errno) = enter(plan, ruleset);
+    let failure = match seal(plan, ruleset) {
+        Err(failure) => failure,
+        Ok(()) => {
+            let _ = write(&plan.report, &Report::SEALED.to_bytes());
+            match hand_over(plan) {
+                Err(failure) => failure,
+                Ok(false) => return ABANDONED,
+                Ok(true) => Failure(Step::Execve, 0, plan.exec.run()),
+            }
+        }
+    };
+    let Failure(step, index, errno) = failure;
     let report = Report {
         step: step as u8,
         index: index as u16,
@@ -174,42 +93,58 @@ pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
     127
 }
 
-fn enter(plan: &Plan, ruleset: RulesetCreated) -> Failure {
-    let steps = || -> Result<(), Failure> {
-        session().map_err(at(Step::Session))?;
-        if plan.loopback {
-            sys::loopback_up().map_err(at(Step::Loopback))?;
-        }
-        enter_root(plan)?;
-        sethostname(plan.name.as_str()).map_err(at(Step::HostName))?;
-        // Not in the clone: there the namespace's root would be the parent's
-        // cgroup, since the move into the new one comes later.
-        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(at(Step::CgroupNamespace))?;
-        if kept(Protection::Keyring) {
-            sys::new_session_keyring().map_err(at(Step::Keyring))?;
-        }
-        drop_privileges(plan)?;
-        if kept(Protection::Landlock) {
-            restrict_paths(plan, ruleset)?;
-        } else {
-            // Its descriptor is closed with all others.
-            std::mem::forget(ruleset);
-        }
-        keep_only_declared(plan)?;
-        // Late: a small limit on descriptors would stop the steps before.
-        limit(plan.rlimits).map_err(at(Step::Rlimits))?;
-        if !kept(Protection::Seccomp) {
-            return Ok(());
-        }
-        let mut filters = plan.filters.iter();
-        filters
-            .try_for_each(|filter| sys::seccomp(filter))
-            .map_err(at(Step::Seccomp))
-    };
-    match steps() {
-        Err(failure) => failure,
-        Ok(()) => Failure(Step::Execve, 0, plan.exec.run()),
+/// All that can be done without the descriptors. Afterwards it holds none but
+/// the socket and the report's.
+fn seal(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
+    session().map_err(at(Step::Session))?;
+    if plan.loopback {
+        sys::loopback_up().map_err(at(Step::Loopback))?;
     }
+    enter_root(plan)?;
+    sethostname(plan.name.as_str()).map_err(at(Step::HostName))?;
+    // Not in the clone: there the namespace's root would be the parent's
+    // cgroup, since the move into the new one comes later.
+    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(at(Step::CgroupNamespace))?;
+    if kept(Protection::Keyring) {
+        sys::new_session_keyring().map_err(at(Step::Keyring))?;
+    }
+    drop_privileges(plan)?;
+    if kept(Protection::Landlock) {
+        restrict_paths(plan, ruleset)?;
+    } else {
+        // Its descriptor is closed with all others.
+        std::mem::forget(ruleset);
+    }
+    match kept(Protection::Descriptors) {
+        true => {
+            let mut open = [plan.socket.as_raw_fd(), plan.report.as_raw_fd()];
+            open.sort_unstable();
+            close_all_but(open.into_iter())
+        }
+        false => Ok(()),
+    }
+}
+
+/// Waits for the descriptors, and does what the wait for them would not survive.
+/// False if the parent is gone, or wants no program any more.
+fn hand_over(plan: &Plan) -> Result<bool, Failure> {
+    let mut received = [-1; MOST_DESCRIPTORS];
+    let count = sys::receive(plan.socket.as_fd(), &mut received).map_err(at(Step::Receive))?;
+    let Some(count) = count else {
+        return Ok(false);
+    };
+    if count != plan.targets.len() {
+        return Err(at(Step::Receive)(Errno::EPROTO));
+    }
+    keep_only_declared(plan, &mut received[..count])?;
+    // Late: a small limit on descriptors would stop the steps before.
+    limit(plan.rlimits).map_err(at(Step::Rlimits))?;
+    if kept(Protection::Seccomp) {
+        let mut filters = plan.filters.iter();
+        let mut load = || filters.try_for_each(|filter| sys::seccomp(filter));
+        load().map_err(at(Step::Seccomp))?;
+    }
+    Ok(true)
 }
 
 fn at(step: Step) -> impl Fn(Errno) -> Failure {
@@ -313,18 +248,26 @@ fn restrict_paths(plan: &Plan, mut ruleset: RulesetCreated) -> Result<(), Failur
 }
 
 /// Puts each descriptor at its number and closes every other but the report's.
-fn keep_only_declared(plan: &Plan) -> Result<(), Failure> {
-    for (i, (fd, target)) in plan.fds.iter().enumerate() {
-        let failed = |e| Failure(Step::Descriptor, i, e);
-        sys::dup_onto(fd.as_fd(), *target).map_err(failed)?;
+fn keep_only_declared(plan: &Plan, received: &mut [RawFd]) -> Result<(), Failure> {
+    // First out of the way: one's number may be another's target.
+    for (i, fd) in received.iter_mut().enumerate() {
+        *fd = sys::raise(*fd, plan.above).map_err(|e| Failure(Step::Descriptor, i, e))?;
+    }
+    for (i, (fd, target)) in received.iter().zip(&plan.targets).enumerate() {
+        sys::dup_onto(*fd, *target).map_err(|e| Failure(Step::Descriptor, i, e))?;
     }
     if !kept(Protection::Descriptors) {
         return inherit_all(plan);
     }
-    let close = |first, last| sys::close_range(first, last).map_err(at(Step::CloseDescriptors));
     let report = plan.report.as_raw_fd();
+    close_all_but(plan.targets.iter().copied().chain([report]))
+}
+
+/// `open` is in ascending order.
+fn close_all_but(open: impl Iterator<Item = RawFd>) -> Result<(), Failure> {
+    let close = |first, last| sys::close_range(first, last).map_err(at(Step::CloseDescriptors));
     let mut next = 0u32;
-    for kept in plan.fds.iter().map(|(_, target)| *target).chain([report]) {
+    for kept in open {
         let kept = kept as u32;
         if kept > next {
             close(next, kept - 1)?;
@@ -334,10 +277,10 @@ fn keep_only_declared(plan: &Plan) -> Result<(), Failure> {
     close(next, u32::MAX)
 }
 
-/// Every descriptor but the report's stays open in the program.
+/// Every descriptor but the socket and the report's stays open in the program.
 fn inherit_all(plan: &Plan) -> Result<(), Failure> {
-    let report = plan.report.as_raw_fd();
-    let all = (0..INHERITED).filter(|fd| *fd != report);
+    let own = [plan.socket.as_raw_fd(), plan.report.as_raw_fd()];
+    let all = (0..INHERITED).filter(|fd| !own.contains(fd));
     for fd in all {
         match sys::keep_across_exec(fd) {
             Ok(()) | Err(Errno::EBADF) => {}
@@ -345,27 +288,4 @@ fn inherit_all(plan: &Plan) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_step_has_its_own_place_in_the_table_of_names() {
-        for (number, (step, name)) in Step::ALL.into_iter().enumerate() {
-            assert_eq!(step as usize, number, "{name}");
-        }
-        assert_eq!(Step::Execve as usize + 1, Step::ALL.len());
-    }
-
-    #[test]
-    fn a_report_crosses_the_pipe_whole() {
-        let report = Report {
-            step: 7,
-            index: 300,
-            errno: 13,
-        };
-        assert_eq!(Report::from_bytes(report.to_bytes()), report);
-    }
 }

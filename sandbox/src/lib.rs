@@ -1,7 +1,8 @@
 //! Starts one program in a sandbox, or says which step failed.
 //!
 //! [`spawn`] takes a typed [`Spec`] and the descriptors that the program may
-//! hold, and gives a running [`Child`]. One `clone3` makes a user, mount, pid,
+//! hold, and gives a running [`Child`]; [`seal`] does all of that which needs
+//! no descriptor yet, and [`Sealed::start`] the rest. One `clone3` makes a user, mount, pid,
 //! network, ipc and uts namespace, straight into the program's cgroup; a
 //! cgroup namespace follows inside. Then come a read-only root with the
 //! volumes it may keep things in, limits, no capabilities (or the few that a
@@ -45,14 +46,17 @@ mod adopted;
 mod capabilities;
 mod cgroup;
 mod child;
+mod error;
 mod handle;
 mod ids;
 mod network;
 mod path_rules;
 pub mod policy;
 mod root;
+mod sealed;
 mod spawn;
 mod spec;
+mod step;
 mod sys;
 mod volumes;
 #[cfg(feature = "weak")]
@@ -63,11 +67,13 @@ mod weak;
 pub use adopted::{AdoptError, Adopted};
 pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
+pub use error::SandboxError;
 pub use handle::{Child, Dialer, Exit, kill_process};
 pub use ids::User;
 pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{CONSOLE, Policy, PolicyError};
-pub use spawn::{SandboxError, spawn, spawn_prepared};
+pub use sealed::Sealed;
+pub use spawn::{seal, spawn, spawn_prepared};
 pub use spec::{
     Access, Device, Dumpable, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
 };

@@ -213,6 +213,17 @@ pub enum SpecError {
     /// The limits are above what can be used at all.
     #[error("descriptor target {0} is negative, given twice, or not below rlimits.open_files")]
     Target(i32),
+    /// More descriptors than one packet is to carry.
+    #[error("{0} descriptors; at most {MOST_DECLARED} can be declared")]
+    Targets(usize),
+    /// A sealed sandbox is given other descriptors than it was made for.
+    #[error("descriptors {given:?} are given, but {declared:?} were declared")]
+    Given {
+        /// The numbers that it was sealed with, in order.
+        declared: Vec<i32>,
+        /// Those of the start, in order.
+        given: Vec<i32>,
+    },
     /// A cgroup's path would leave its hierarchy.
     #[error("cgroup {0:?} must be relative to the hierarchy's mount, without . or ..")]
     Cgroup(PathBuf),
@@ -227,6 +238,12 @@ pub enum SpecError {
         call: &'static str,
     },
 }
+
+/// How many descriptors may be declared.
+pub(crate) const MOST_DECLARED: usize = 64;
+
+/// How many a program starts with: those, and what is missing of 0, 1 and 2.
+pub(crate) const MOST_DESCRIPTORS: usize = MOST_DECLARED + 3;
 
 /// Calls made after the filter is loaded: the start, and saying why it failed.
 const NEEDED: [&str; 3] = ["execve", "write", "exit_group"];
@@ -267,6 +284,9 @@ pub(crate) fn check(spec: &Spec, targets: &[i32]) -> Result<(), SpecError> {
     if spec.rlimits.open_files < 3 {
         // 0, 1 and 2 are always there.
         return Err(SpecError::Target(2));
+    }
+    if targets.len() > MOST_DECLARED {
+        return Err(SpecError::Targets(targets.len()));
     }
     for (i, &target) in targets.iter().enumerate() {
         let limit = spec.rlimits.open_files.min(1 << 20);

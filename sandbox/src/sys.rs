@@ -16,12 +16,16 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::capabilities::Kept;
+use crate::spec::MOST_DESCRIPTORS;
 
 type Result<T> = std::result::Result<T, Errno>;
 
 /// `CLONE_CLEAR_SIGHAND`, `CLONE_INTO_CGROUP` (linux/sched.h).
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Of 8 bytes: room for a header and [`MOST_DESCRIPTORS`] descriptors.
+const CONTROL_WORDS: usize = 4 + MOST_DESCRIPTORS.div_ceil(2);
 
 /// Flags of mount_setattr(2), linux/mount.h.
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
@@ -176,12 +180,75 @@ pub(crate) fn dup_from(fd: BorrowedFd<'_>, minimum: RawFd) -> Result<OwnedFd> {
     }))
 }
 
+/// Child: a close-on-exec duplicate of `fd` whose number is at least `minimum`.
+pub(crate) fn raise(fd: RawFd, minimum: RawFd) -> Result<RawFd> {
+    // SAFETY: only integers.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, minimum) })
+}
+
 /// Child: puts `fd` at the number `target`, open across `execve`. What was
 /// there is closed, whoever in this process believed to own it.
-pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
+pub(crate) fn dup_onto(fd: RawFd, target: RawFd) -> Result<()> {
     // SAFETY: only integers; the child owns its whole descriptor table, and
     // uses no descriptor below the declared range after this.
-    Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)
+    Errno::result(unsafe { libc::dup2(fd, target) }).map(drop)
+}
+
+/// Child: waits for a packet and the descriptors in it: recvmsg(2), unix(7).
+/// Returns how many there were (EMFILE if not all of them fit into `numbers` or
+/// the limit on descriptors), or `None` if the peer is gone.
+pub(crate) fn receive(socket: BorrowedFd<'_>, numbers: &mut [RawFd]) -> Result<Option<usize>> {
+    let mut byte = 0u8;
+    let mut data = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // Aligned as a cmsghdr.
+    let mut control = [0u64; CONTROL_WORDS];
+    // SAFETY: msghdr is plain integers and pointers, valid as zeroes.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    let length = loop {
+        // SAFETY: message points to buffers of the lengths it says, which
+        // outlive the call.
+        match Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) }) {
+            Err(Errno::EINTR) => {}
+            result => break result?,
+        }
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+        return Err(Errno::EMFILE);
+    }
+    // SAFETY: the kernel filled the buffer and set its length.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if header.is_null() {
+        return Ok(Some(0));
+    }
+    // SAFETY: not null, so a whole header in the buffer; aligned as it.
+    let (kind, whole) = unsafe { ((*header).cmsg_type, (*header).cmsg_len as usize) };
+    if kind != libc::SCM_RIGHTS {
+        return Err(Errno::EPROTO);
+    }
+    // SAFETY: as above.
+    let start = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
+    let before = start.addr() - header.addr();
+    let count = whole.saturating_sub(before) / size_of::<RawFd>();
+    for (i, number) in numbers
+        .get_mut(..count)
+        .ok_or(Errno::EMFILE)?
+        .iter_mut()
+        .enumerate()
+    {
+        // SAFETY: i is below the count of numbers that the header says follow it.
+        *number = unsafe { start.add(i).read_unaligned() };
+    }
+    Ok(Some(count))
 }
 
 /// Child: leaves the number `fd` open across `execve`.

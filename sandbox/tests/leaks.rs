@@ -5,11 +5,11 @@ use std::fs;
 use sandbox::policy::load_str;
 use sandbox::{
     Access, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Scratch, Spec, Tcp,
-    User, WriteExecute, spawn,
+    User, WriteExecute, seal, spawn,
 };
 
 #[test]
-fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
+fn sandboxes_of_every_kind_leave_no_descriptor_no_mount_and_no_process() {
     let text = include_str!("../policies/probe.seccomp");
     let mut spec = Spec {
         name: "probe".into(),
@@ -74,6 +74,11 @@ fn a_hundred_sandboxes_leave_no_descriptor_no_mount_and_no_process() {
     let one = || {
         assert_eq!(spawn(&spec, vec![]).unwrap().wait().unwrap(), Exit::Code(7));
         spawn(&broken, vec![]).map(drop).unwrap_err();
+        drop(seal(&spec, &[0, 5]).unwrap());
+        let sealed = seal(&spec, &[]).unwrap();
+        assert_eq!(sealed.start(vec![]).unwrap().wait().unwrap(), Exit::Code(7));
+        let sealed = seal(&broken, &[]).unwrap();
+        sealed.start(vec![]).map(drop).unwrap_err();
     };
     let state = || {
         let count = |path: &str| fs::read_dir(path).unwrap().count();
