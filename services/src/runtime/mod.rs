@@ -27,7 +27,6 @@ mod pool;
 mod receipt;
 mod relay;
 mod sandboxes;
-mod sealed;
 mod slots;
 mod takers;
 mod visit;

@@ -2,17 +2,16 @@
 //! joined by the channels of the manifest, and none of them left behind.
 //!
 //! A [`Set`] is what there is of that before there is a connection: the children
-//! for its message forked and in their cgroups, the pairs made, and of each
-//! sandbox what [`super::sealed`] can make beforehand. What is dialled is added
-//! when it is used, and the connection last. A set is used by value, so once.
+//! for its message forked and in their cgroups, the pairs made, and each sandbox
+//! sealed. What is dialled is added when it is used, and the connection last. A
+//! set is used by value, so once.
 
 use super::message::MessageChild;
 use super::receipt::{self, End, Receipt};
-use super::sealed::{Sealed, seal};
 use super::{RuntimeError, Shared, journal, once};
 use crate::descriptors::{FIRST, descriptors};
 use manifest::{Channel, ChannelKind, Lifetime, Server, Service};
-use sandbox::Child;
+use sandbox::{Child, Sealed, seal};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::TcpStream;
@@ -102,9 +101,13 @@ impl Set {
         self.made.elapsed()
     }
 
-    /// Whether its children are there, and of the zygotes that are asked now: an
-    /// older one is to end, with its last child.
+    /// Whether its sandboxes are there, and the children of the zygotes that are
+    /// asked now: an older one is to end, with its last child.
     pub(super) fn is_current(&self, shared: &Shared) -> bool {
+        let mut members = self.members.iter();
+        if members.any(|(_, sealed)| sealed.has_ended()) {
+            return false;
+        }
         self.messages.iter().all(|message| {
             let mut zygotes = shared.zygotes.values();
             let current = zygotes.any(|zygotes| zygotes.is_current(message.generation()));

@@ -41,7 +41,7 @@ fn times(receipt: &str) -> [&str; 4] {
     [created, used, destroyed, rest.split_once(" s; ").unwrap().0]
 }
 
-/// Waits until a pool of two is full: two children of the zygote, unused.
+/// Waits until a pool of two is full.
 fn full(app: &App) {
     until("a full pool", || {
         (app.look().count("process") == with_pool(2)).then_some(())
@@ -51,7 +51,7 @@ fn full(app: &App) {
 /// Processes of the app with so many sets ready: keeper and zygote, and in each
 /// set three sealed sandboxes and a child.
 fn with_pool(sets: usize) -> usize {
-    2 + sets
+    2 + sets * 4
 }
 
 #[test]
