@@ -10,6 +10,8 @@ use std::path::PathBuf;
 const CONTROL: &str = "/dev/mapper/control";
 /// `DM_READONLY_FLAG`.
 const READ_ONLY: u32 = 1;
+/// `DM_DEFERRED_REMOVE`: a device in use is removed when it no longer is.
+const DEFERRED_REMOVE: u32 = 1 << 17;
 
 /// The ioctl numbers that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,9 @@ pub enum MapperError {
     },
 }
 
-/// Makes `name` with one `target` over all its `sectors`; returns its node.
+/// Makes `name` with one `target` over all its `sectors`; returns its node. An
+/// unused device of that name, left by a process that died before it was
+/// mounted, is replaced.
 ///
 /// # Errors
 /// See [`MapperError`]. A half-made device is removed again.
@@ -59,13 +63,16 @@ pub fn create_read_only(
     target: &str,
     parameters: &str,
 ) -> Result<PathBuf, MapperError> {
-    let control = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(CONTROL)
-        .map_err(MapperError::Control)?;
-    let run = |command: Command, payload: &[u8]| call(&control, command, name, payload);
-    let made = run(Command::Create, &[])?;
+    let control = control()?;
+    let run = |command, payload: &[u8]| call(&control, command, READ_ONLY, name, payload);
+    let made = match run(Command::Create, &[]) {
+        // Remove refuses what is in use, and then the name is not free.
+        Err(error) if error.is_busy() => {
+            run(Command::Remove, &[])?;
+            run(Command::Create, &[])?
+        }
+        made => made?,
+    };
     let spec = target_spec(sectors, target, parameters);
     let loaded = run(Command::LoadTable, &spec).and_then(|_| run(Command::Resume, &[]));
     if let Err(error) = loaded {
@@ -75,13 +82,39 @@ pub fn create_read_only(
     Ok(PathBuf::from(format!("/dev/dm-{}", minor(&made))))
 }
 
+/// Removes `name` as soon as nobody uses it any more, which may be now.
+///
+/// # Errors
+/// See [`MapperError`]; there is no such device, say.
+pub fn remove_when_unused(name: &str) -> Result<(), MapperError> {
+    call(&control()?, Command::Remove, DEFERRED_REMOVE, name, &[]).map(drop)
+}
+
+fn control() -> Result<File, MapperError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(CONTROL)
+        .map_err(MapperError::Control)
+}
+
+impl MapperError {
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::Step { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,
+            Self::Control(_) => false,
+        }
+    }
+}
+
 fn call(
     control: &File,
     command: Command,
+    flags: u32,
     name: &str,
     payload: &[u8],
 ) -> Result<Vec<u8>, MapperError> {
-    let mut message = message(name, payload);
+    let mut message = message(flags, name, payload);
     match sys::device_mapper(control, command, &mut message) {
         Ok(()) => Ok(message),
         Err(errno) => Err(MapperError::Step {
@@ -93,13 +126,13 @@ fn call(
 }
 
 /// `struct dm_ioctl` followed by `payload`.
-fn message(name: &str, payload: &[u8]) -> Vec<u8> {
+fn message(flags: u32, name: &str, payload: &[u8]) -> Vec<u8> {
     let total = HEADER + payload.len();
     let mut bytes = Vec::with_capacity(total);
     let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     let targets = u32::from(!payload.is_empty());
     // version[3], data_size, data_start, target_count, open_count, flags
-    for value in [4, 0, 0, word(total), word(HEADER), targets, 0, READ_ONLY] {
+    for value in [4, 0, 0, word(total), word(HEADER), targets, 0, flags] {
         bytes.extend_from_slice(&u32::to_ne_bytes(value));
     }
     bytes.resize(HEADER, 0);
@@ -148,7 +181,7 @@ mod tests {
         assert_eq!(spec[20..24], 48_u32.to_ne_bytes());
         assert_eq!(&spec[24..40], b"verity\0\0\0\0\0\0\0\0\0\0");
         assert_eq!(&spec[40..48], b"1 7:0\0\0\0");
-        let message = message("system", &spec);
+        let message = message(READ_ONLY, "system", &spec);
         assert_eq!(message.len(), HEADER + 48);
         assert_eq!(message[12..16], 360_u32.to_ne_bytes());
         assert_eq!(message[16..20], 312_u32.to_ne_bytes());

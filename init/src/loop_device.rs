@@ -37,12 +37,20 @@ pub enum LoopError {
     },
 }
 
-/// Attaches `image` and returns the device as `MAJOR:MINOR`. It stays until
-/// the machine ends.
+/// A loop device. It goes when the last who has it open closes it, so this is
+/// kept until the device mapper, or whoever uses it, has opened it too.
+#[derive(Debug)]
+pub struct LoopDevice {
+    /// As `MAJOR:MINOR`.
+    pub number: String,
+    _open: File,
+}
+
+/// Attaches `image`.
 ///
 /// # Errors
 /// See [`LoopError`].
-pub fn attach_read_only(image: &Path) -> Result<String, LoopError> {
+pub fn attach_read_only(image: &Path) -> Result<LoopDevice, LoopError> {
     let open = |path: &Path, write| {
         OpenOptions::new()
             .read(true)
@@ -67,9 +75,12 @@ pub fn attach_read_only(image: &Path) -> Result<String, LoopError> {
         .metadata()
         .map_err(|source| LoopError::Open { path, source })?
         .rdev();
-    Ok(format!(
-        "{}:{}",
-        nix::sys::stat::major(number),
-        nix::sys::stat::minor(number)
-    ))
+    Ok(LoopDevice {
+        number: format!(
+            "{}:{}",
+            nix::sys::stat::major(number),
+            nix::sys::stat::minor(number)
+        ),
+        _open: device,
+    })
 }

@@ -41,8 +41,8 @@ const _: () = assert!(
     "struct loop_config has 304 bytes"
 );
 
-/// `LO_FLAGS_READ_ONLY | LO_FLAGS_DIRECT_IO`.
-const LOOP_FLAGS: u32 = 1 | 16;
+/// `LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO`.
+const LOOP_FLAGS: u32 = 1 | 4 | 16;
 
 /// Sets the watchdog's timeout.
 ///
@@ -62,7 +62,8 @@ pub fn free_loop_number(control: &File) -> nix::Result<i32> {
     unsafe { numbers::loop_get_free(control.as_raw_fd()) }
 }
 
-/// Attaches `image` to the loop `device`, read-only and with direct I/O.
+/// Attaches `image` to the loop `device`, read-only and with direct I/O, until
+/// nobody has the device open.
 ///
 /// # Errors
 /// The device is busy, or the file's system knows no direct I/O.

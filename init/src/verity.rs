@@ -10,6 +10,8 @@
 pub const BLOCK: u64 = 4096;
 /// Bytes in a sector, the device mapper's unit.
 const SECTOR: u64 = 512;
+/// Bytes in a hash.
+const HASH: u64 = 32;
 const KEYS: &str = "data_blocks, hash_offset, salt, root_hash";
 
 /// A checked `/system.verity`.
@@ -104,6 +106,22 @@ impl Verity {
         self.data_blocks * (BLOCK / SECTOR)
     }
 
+    /// What the file holds at least: the data, and behind it the tree, whose
+    /// blocks hold 128 hashes each up to the root.
+    pub fn bytes(&self) -> u64 {
+        let (mut level, mut tree) = (self.data_blocks, 0);
+        while level > 1 {
+            level = level.div_ceil(BLOCK / HASH);
+            tree += level;
+        }
+        (self.hash_block + tree) * BLOCK
+    }
+
+    /// The root of the tree, in hexadecimal: it names the content.
+    pub fn root_hash(&self) -> &str {
+        &self.root_hash
+    }
+
     /// The target's parameters when data and tree are on `device`
     /// (`MAJOR:MINOR`), as in the kernel's `device-mapper/verity.rst`.
     pub fn table(&self, device: &str) -> String {
@@ -163,6 +181,16 @@ mod tests {
         let expected = format!("1 7:0 7:0 4096 4096 14893 14893 sha256 {HASH} aaaa");
         assert_eq!(verity.table("7:0"), expected);
         assert_eq!(verity.sectors(), 119_144);
+    }
+
+    #[test]
+    fn the_file_is_as_long_as_veritysetup_makes_it() {
+        // What `veritysetup format` left of a file of so many blocks.
+        for (blocks, file) in [(1, 4096), (2, 12_288), (129, 540_672), (14_893, 61_485_056)] {
+            let text = text().replace("14893", &blocks.to_string());
+            let text = text.replace("61001728", &(blocks * BLOCK).to_string());
+            assert_eq!(Verity::parse(&text).unwrap().bytes(), file, "{blocks}");
+        }
     }
 
     #[test]

@@ -136,7 +136,8 @@ pub fn make(
         let tree = tree(source, tars, programs)?;
         fs::create_dir_all(new)?;
         fs::write(new.join("packages.txt"), tree.file("packages.txt")?)?;
-        squashfs::make(&tree, &new.join("app.img"), &new.join("app.verity"))
+        let [image, verity] = ["app.img", "app.verity"].map(|file| new.join(file));
+        squashfs::make_named(&tree, &image, &verity, &app.name)
     })?;
     let key = Key::new(include_str!("sign.rs"))
         .text(&app_key.public_text())

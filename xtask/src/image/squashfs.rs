@@ -25,6 +25,15 @@ pub fn make(tree: &Tree, image: &Path, verity: &Path) -> Result<()> {
         .with_context(|| format!("{}: cannot be written", verity.display()))
 }
 
+/// The same for what is signed: a first line says what it is, so that it can't
+/// be put in another's place (`init/src/app_image.rs`).
+pub fn make_named(tree: &Tree, image: &Path, verity: &Path, name: &str) -> Result<()> {
+    pack(tree, image)?;
+    let description = format!("name={name}\n{}", add_hash_tree(image)?);
+    fs::write(verity, description)
+        .with_context(|| format!("{}: cannot be written", verity.display()))
+}
+
 /// Packs a tree.
 pub fn pack(tree: &Tree, image: &Path) -> Result<()> {
     // No level for zstd: the default here is 15, and with tar as the input

@@ -51,7 +51,7 @@ pub fn mount(slot: Slot) -> Result<(), ImageError> {
     let verity = Verity::parse(&description)?;
     let image = Path::new(CARD).join(slot.folder()).join("system.img");
     let data = loop_device::attach_read_only(&image)?;
-    let table = verity.table(&data);
+    let table = verity.table(&data.number);
     let device = device_mapper::create_read_only("system", verity.sectors(), "verity", &table)?;
     std::fs::create_dir_all(ROOT).ok();
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
