@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use sandbox::Exit;
 use support::messages;
 use support::root::{Tree, packages};
-use support::running::{PATIENCE, Running, ends, parts, plain, send, start};
+use support::running::{PATIENCE, Running, ends, parts, plain, send, start, start_with};
 use zygote::client::ClientError;
 
 /// The same with a plugin that runs what a message says.
@@ -112,6 +112,134 @@ fn the_gtube_sentence_is_spam_and_a_letter_is_not() {
     let answer = scan(&mut running, &messages::ham());
     let (score, _) = parts(&answer);
     assert!(score < 1.0, "{answer}");
+}
+
+/// An update: the image's own rules and these files, mounted at `/rules`. Returns
+/// what the zygote says of an advance-fee letter, and what it said at its start.
+fn with_update(name: &str, files: &[(&str, &str)]) -> (String, String) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = folder.join(format!("spamassassin-{}-{name}", std::process::id()));
+    let own = plain().join("usr/share/spamassassin/.");
+    let (from, to) = (own.to_str().unwrap(), folder.to_str().unwrap());
+    support::root::run("cp", &["-r", from, to]);
+    fs::write(folder.join("VERSION"), "2026112401\n").unwrap();
+    for (file, text) in files {
+        fs::write(folder.join(file), text).unwrap();
+    }
+    let mut running = start_with(plain(), Some(&folder));
+    let answer = scan(&mut running, &advance_fee());
+    running.sandbox.kill().unwrap();
+    running.sandbox.wait().unwrap();
+    let mut said = String::new();
+    running.log.read_to_string(&mut said).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    (answer, said)
+}
+
+/// What the image's own rules say of the same letter.
+fn without_update() -> String {
+    scan(&mut start(plain()), &advance_fee())
+}
+
+fn advance_fee() -> Vec<u8> {
+    let mut all = messages::all().into_iter();
+    all.find(|(name, _)| *name == "an advance fee").unwrap().1
+}
+
+const BARRISTER: &str = "body PX_BARRISTER /Barrister Smith/\nscore PX_BARRISTER 7.5\n";
+
+#[test]
+fn a_good_update_changes_a_verdict() {
+    let (answer, said) = with_update("good", &[("80_new.cf", BARRISTER)]);
+    let (score, tests) = parts(&answer);
+    let own = without_update();
+    let (before, known) = parts(&own);
+    assert!(tests.contains(&"PX_BARRISTER"), "{answer}; {said}");
+    assert!((score - before - 7.5).abs() < 0.15, "{answer} after {own}");
+    // All else is judged as before: lint has left nothing behind.
+    let rest = tests.into_iter().filter(|test| *test != "PX_BARRISTER");
+    assert_eq!(rest.collect::<Vec<_>>(), known);
+    assert!(!said.contains("zygote:"), "{said}");
+}
+
+#[test]
+fn an_update_replaces_all_rules_of_the_image() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = folder.join(format!("spamassassin-{}-lone", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("VERSION"), "2026112401\n").unwrap();
+    fs::write(folder.join("80_new.cf"), BARRISTER).unwrap();
+    let answer = scan(&mut start_with(plain(), Some(&folder)), &advance_fee());
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(parts(&answer), (7.5, vec!["PX_BARRISTER"]), "{answer}");
+}
+
+#[test]
+fn an_update_that_does_not_load_leaves_the_images_own_rules() {
+    let own = without_update();
+    for (name, file, text, why) in [
+        (
+            "score",
+            "80_new.cf",
+            "score PX_BARRISTER many\n",
+            "PX_BARRISTER",
+        ),
+        ("regex", "80_new.cf", "body PX_OPEN /(open/\n", "PX_OPEN"),
+        (
+            "plugin",
+            "80_new.cf",
+            "loadplugin Evil /rules/Evil.pm\n",
+            "80_new.cf:3: \"loadplugin\" is not allowed",
+        ),
+        (
+            "dash",
+            "80_new.cf",
+            "lang en LoadPlugin Evil\n",
+            "\"loadplugin\" is not allowed",
+        ),
+        (
+            "include",
+            "80_new.cf",
+            "include /etc/passwd\n",
+            "\"include\" is not allowed",
+        ),
+        (
+            "call",
+            "80_new.cf",
+            "if (can(POSIX::pause))\nendif\n",
+            "\"POSIX::pause\" is not allowed",
+        ),
+        (
+            "code",
+            "80_new.cf",
+            "body PX_CODE /(?{ die })/\n",
+            "eval (?{}) found",
+        ),
+        (
+            "pre",
+            "80_new.pre",
+            "loadplugin Evil\n",
+            "80_new.pre: only VERSION and *.cf",
+        ),
+        (
+            "pm",
+            "Evil.pm",
+            "package Evil; 1;\n",
+            "Evil.pm: only VERSION and *.cf",
+        ),
+    ] {
+        // The good rule comes along, and must not stay of a bad update.
+        let text = if file.ends_with(".cf") {
+            BARRISTER.to_owned() + text
+        } else {
+            text.to_owned()
+        };
+        let (answer, said) = with_update(name, &[(file, &text)]);
+        assert_eq!(answer, own, "{name}: {said}");
+        let lines: Vec<&str> = said.lines().filter(|l| l.contains("not used")).collect();
+        assert_eq!(lines.len(), 1, "{name}: {said}");
+        assert!(lines[0].contains(why), "{name}: {said}");
+    }
 }
 
 #[test]

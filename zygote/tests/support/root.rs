@@ -88,7 +88,7 @@ impl Tree {
         let tree = Tree(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
         tree.keep();
         link_folders(&tree.0);
-        for folder in ["dev", "empty"] {
+        for folder in ["dev", "empty", "rules"] {
             fs::create_dir(tree.0.join(folder)).unwrap();
         }
         fs::write(tree.0.join("dev/random"), "").unwrap();

@@ -26,7 +26,7 @@ const LINKER: &str = match cfg!(target_arch = "x86_64") {
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-fn spec(root: &Path) -> Spec {
+fn spec(root: &Path, rules: Option<&Path>) -> Spec {
     let rule = |path: &str, access| PathRule {
         path: path.into(),
         access,
@@ -35,7 +35,7 @@ fn spec(root: &Path) -> Spec {
     Spec {
         name: "spamassassin".into(),
         root: Root::Directory(root.to_owned()),
-        volumes: vec![],
+        volumes: rules.map(volume).into_iter().collect(),
         scratch: vec![],
         devices: vec![Device::Random],
         proc: Proc::Absent,
@@ -65,10 +65,20 @@ fn spec(root: &Path) -> Spec {
             rule("/usr/lib", Access::Execute),
             rule("/usr/share", Access::Read),
             rule("/etc/spamassassin", Access::Read),
+            rule("/rules", Access::Read),
         ],
         policy: load_str("spamassassin.seccomp", POLICY).unwrap(),
         write_execute: WriteExecute::Refused,
         dumpable: Dumpable::Allowed,
+    }
+}
+
+/// What the supervisor mounts for the service.
+fn volume(rules: &Path) -> sandbox::Volume {
+    sandbox::Volume {
+        host: rules.to_owned(),
+        path: "/rules".into(),
+        writable: false,
     }
 }
 
@@ -81,10 +91,15 @@ pub struct Running {
 
 /// Starts one in its sandbox and waits until it is loaded.
 pub fn start(root: &Path) -> Running {
+    start_with(root, None)
+}
+
+/// One that finds this folder at `/rules`.
+pub fn start_with(root: &Path, rules: Option<&Path>) -> Running {
     let kind = (AddressFamily::Unix, SockType::SeqPacket);
     let (ours, theirs) = socketpair(kind.0, kind.1, None, SockFlag::SOCK_CLOEXEC).unwrap();
     let (log, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-    let sandbox = spawn(&spec(root), vec![(theirs, 3), (write, 2)]);
+    let sandbox = spawn(&spec(root, rules), vec![(theirs, 3), (write, 2)]);
     let mut sandbox = sandbox.unwrap_or_else(|e| panic!("{e}"));
     let mut zygote = Zygote::from_socket(ours);
     let mut log = fs::File::from(log);

@@ -42,17 +42,17 @@ for my $name (Encode->encodings(':all')) {
     Encode::find_encoding($name) or die "zygote: the charset $name can't be loaded\n";
 }
 
-my $assassin = Mail::SpamAssassin->new({
+require '/usr/lib/projectx/Zy/Rules.pm';
+my $assassin = Zy::Rules::load(sub { Mail::SpamAssassin->new({
     local_tests_only  => 1,
     dont_copy_prefs   => 1,
     username          => 'nobody',
-    rules_filename    => '/usr/share/spamassassin',
+    rules_filename    => $_[0],
     site_rules_filename => '/etc/spamassassin',
     userprefs_filename  => '/nonexistent/user_prefs',
     userstate_dir     => '/nonexistent',
     home_dir_for_helpers => '/nonexistent',
-});
-$assassin->compile_now(0, 1);
+}) });
 warm_up();
 # Once more as for somebody whose filter has learnt: then other rules count.
 Zy::Tokens::pretend(1_000, 1_000);
