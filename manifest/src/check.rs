@@ -297,8 +297,13 @@ fn fields_fit_the_lifetime(
         .count();
     match raw.lifetime {
         PerMessage => {
-            if !raw.volumes.is_empty() {
-                let what = "a per-message service has no volumes: nothing may outlive its message";
+            if raw
+                .volumes
+                .iter()
+                .any(|volume| volume.mode == raw::Mode::Rw)
+            {
+                let what =
+                    "a per-message service writes no volume: nothing may outlive its message";
                 faults.add(&field("volumes"), what);
             }
             if !raw.listen.is_empty() {

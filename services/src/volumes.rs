@@ -14,7 +14,7 @@ use manifest::{App, ChannelKind, Ids as IdsKind, Mode, Service};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// A folder that could not be made.
@@ -93,6 +93,12 @@ pub fn make(app: &App, folder: &Path) -> Result<BTreeMap<String, u32>, VolumeErr
             }
             _ => {}
         }
+        // What is so already is left alone: in a folder that no service writes,
+        // the supervisor may have mounted something that can't be changed.
+        let now = fs::metadata(&path).map_err(failed(&path))?;
+        if (now.uid(), now.gid(), now.mode() & 0o7777) == (owner, group, mode) {
+            continue;
+        }
         // The owner first: chown(2) takes the set-group-ID bit away.
         chown(&path, Some(owner), Some(group)).map_err(failed(&path))?;
         fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed(&path))?;
@@ -116,7 +122,6 @@ pub(crate) fn relay_name(channel: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn each_folder_is_its_writer_s_and_its_one_reader_is_the_group() {
@@ -140,5 +145,21 @@ mod tests {
         assert_eq!(of("learned"), (dovecot, gate, 0o2751));
         assert_eq!(of("."), (0, 0, 0o700));
         assert_eq!(of("people"), (0, 0, 0o755));
+        assert_eq!(of("rules"), (0, 0, 0o755));
+    }
+
+    #[test]
+    fn what_is_mounted_read_only_in_a_folder_that_no_service_writes_stays() {
+        use nix::mount::{MntFlags, MsFlags, mount, umount2};
+        let text = include_str!("../../apps/email/app.yaml");
+        let app = manifest::read("app.yaml", text).unwrap();
+        let disk = tempfile::tempdir().unwrap();
+        let rules = disk.path().join("rules");
+        fs::create_dir(&rules).unwrap();
+        let (kind, data) = (Some("tmpfs"), Some("mode=0755"));
+        mount(kind, &rules, kind, MsFlags::MS_RDONLY, data).unwrap();
+        let made = make(&app, disk.path());
+        umount2(&rules, MntFlags::empty()).unwrap();
+        made.unwrap();
     }
 }

@@ -132,7 +132,16 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
     let dns = dial(&house.names, DNS).context("dns")?;
     let lmtp = dial(&house.mail, LMTP).context("lmtp")?;
     let name = house.hostname.clone();
-    let gate = thread::spawn(move || gate::serve(&name, check_end, deliver_end, lmtp));
+    let gate = thread::spawn(move || {
+        let ends = gate::Channels {
+            check: check_end,
+            deliver: deliver_end,
+            // Nobody asks: one Perl judges for all, without anybody's table.
+            tokens: UnixStream::pair()?.0,
+            dovecot: lmtp,
+        };
+        gate::serve(&name, Path::new("/nonexistent"), ends).context("the gate")
+    });
     let scanner = Arc::clone(house);
     let scan = thread::spawn(move || scan(&scanner.perls, spam_end));
     let channels = Channels {

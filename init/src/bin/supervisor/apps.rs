@@ -4,10 +4,10 @@
 use crate::disk::{Disk, MOUNT_POINT};
 use crate::journal::Journal;
 use crate::people::Place;
-use crate::{hostname, log};
+use crate::{hostname, log, updates};
 use init::app_image;
 use init::cmdline::KernelWords;
-use services::runtime::{Running, Sandboxes, Setting};
+use services::runtime::{Journal as _, Running, Sandboxes, Setting};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -85,6 +85,7 @@ impl Apps {
             running.stop();
             log::line(&format!("{NAME}: stopped"));
         }
+        updates::leave(&volumes());
     }
 }
 
@@ -96,6 +97,8 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
     }
     let text = std::fs::read_to_string(image.join("app.yaml"))?;
     let app = manifest::read("app.yaml", &text)?;
+    let rules = updates::take_rules(&image, &volumes(), Path::new(KEYS));
+    journal.event(&format!("{NAME}: {rules}"));
     let setting = Setting {
         image,
         volumes: volumes(),

@@ -27,6 +27,7 @@ mod sandbox_server;
 mod scratch;
 mod slots;
 mod sys;
+mod updates;
 mod wifi;
 
 use std::sync::Arc;
