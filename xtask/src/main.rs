@@ -35,6 +35,8 @@ struct Arguments {
 enum Command {
     /// Build the files that users flash: a ZIP and an .img.zip
     Image(image::ImageArguments),
+    /// Sign an update of SpamAssassin's rules, for boxes that have the key's other half
+    Rules(image::rules::RulesArguments),
     /// Boot a card in QEMU and say how to reach the box
     Boot(boot::BootArguments),
     /// Run the tests: the fast ones, then boots of the real card
@@ -64,6 +66,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Image(arguments) => image::run(&arguments),
+        Command::Rules(arguments) => image::rules::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),

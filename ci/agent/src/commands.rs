@@ -20,6 +20,7 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["clock"] => clock(),
         ["read", path] => fs::read(inside(path)),
         ["write", path, text] => write(path, text),
+        ["bring", from, to] => bring(from, to),
         ["list", path] => list(path),
         ["link", path] => Ok(fs::read_link(inside(path))?
             .to_string_lossy()
@@ -72,6 +73,20 @@ fn write(path: &str, text: &str) -> io::Result<Vec<u8>> {
     if let Some(directory) = path.parent() {
         File::open(directory)?.sync_all()?;
     }
+    Ok(Vec::new())
+}
+
+/// Copies a file that the test brought along into the box, over the one that is
+/// there, and makes the directory.
+fn bring(from: &str, to: &str) -> io::Result<Vec<u8>> {
+    let to = inside(to);
+    if let Some(directory) = to.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    // A new file under the name: the old one may be mounted.
+    let new = to.with_extension("new");
+    fs::copy(format!("{BROUGHT}/{from}"), &new)?;
+    fs::rename(new, to)?;
     Ok(Vec::new())
 }
 

@@ -128,6 +128,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::goes_on,
     },
     Scenario {
+        name: "mail_rules",
+        about: "a signed update of SpamAssassin's rules is in force, a stranger's is not",
+        run: mail::rules,
+    },
+    Scenario {
         name: "mail_power_cut",
         about: "the power goes right after 250 and before it: there, and still with its sender",
         run: mail::power_cut,

@@ -28,6 +28,7 @@ mod people;
 mod power_cut;
 mod readers;
 mod replies;
+mod rules;
 mod senders;
 mod unseen;
 mod world;
@@ -79,6 +80,7 @@ enum Part {
     PowerCut,
     GoesOn,
     Explained,
+    Rules,
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
@@ -104,6 +106,7 @@ pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
     let moment = lab.mail_moment()?;
     enter(lab, Part::Campaign, folder, &moment)
 }
+    backlogs: Backlogs, goes_on: GoesOn, rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
 /// The test of the world itself: its names are believed by an Unbound that has
 /// its key, and by no other.
@@ -146,6 +149,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::Backlogs => backlogs::run(arguments),
         Part::GoesOn => goes_on::run(arguments),
         Part::Explained => explained::run(arguments),
+        Part::Rules => rules::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),

@@ -37,7 +37,7 @@ impl Moment {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
-        let card = lab.card_with_agent(&folder, "")?;
+        let card = lab.card_with_agent_and(&folder, "", &super::rules::brought(&folder)?, &[])?;
         snapshot::lay_over(&card, &folder.join("kept.qcow2"))?;
         enter(lab, Part::Moment, &folder, &folder).with_context(|| {
             let serial = folder.join("serial.log");
