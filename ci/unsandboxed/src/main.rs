@@ -20,6 +20,7 @@ use nix::sched::{CloneFlags, setns};
 use perl::Perls;
 use smtp_in::session::{self, Channels, Identity, Limits};
 use std::fs::{self, File};
+use std::path::Path;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;

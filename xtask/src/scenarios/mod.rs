@@ -133,6 +133,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::rules,
     },
     Scenario {
+        name: "mail_locked",
+        about: "every process of the app: its namespaces, user, filter; none can be traced",
+        run: mail::locked,
+    },
+    Scenario {
         name: "mail_power_cut",
         about: "the power goes right after 250 and before it: there, and still with its sender",
         run: mail::power_cut,

@@ -21,6 +21,7 @@ mod goes_on;
 mod internet;
 mod lands;
 mod letter;
+mod locked;
 mod measured;
 mod moment;
 mod peers;
@@ -79,6 +80,7 @@ enum Part {
     Backlogs,
     PowerCut,
     GoesOn,
+    Locked,
     Explained,
     Rules,
     Unseen,
@@ -99,14 +101,14 @@ macro_rules! scenario {
     };
 }
 scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
-    backlogs: Backlogs, explained: Explained, goes_on: GoesOn, power_cut: PowerCut, unseen: Unseen);
+    backlogs: Backlogs, explained: Explained, goes_on: GoesOn, locked: Locked, rules: Rules,
+    power_cut: PowerCut, unseen: Unseen);
 
 /// A campaign in a world of its own; `folder` holds what is to be done.
 pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
     let moment = lab.mail_moment()?;
     enter(lab, Part::Campaign, folder, &moment)
 }
-    backlogs: Backlogs, goes_on: GoesOn, rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
 /// The test of the world itself: its names are believed by an Unbound that has
 /// its key, and by no other.
@@ -150,6 +152,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::GoesOn => goes_on::run(arguments),
         Part::Explained => explained::run(arguments),
         Part::Rules => rules::run(arguments),
+        Part::Locked => locked::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
