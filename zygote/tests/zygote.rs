@@ -150,14 +150,18 @@ const BARRISTER: &str = "body PX_BARRISTER /Barrister Smith/\nscore PX_BARRISTER
 
 #[test]
 fn a_good_update_changes_a_verdict() {
-    let (answer, said) = with_update("good", &[("80_new.cf", BARRISTER)]);
+    // A plugin makes a function for each of these, and only once.
+    let part = "mimeheader PX_PART Subject =~ /URGENT/\nscore PX_PART 1\n";
+    let files = [("80_new.cf", BARRISTER), ("81_part.cf", part)];
+    let (answer, said) = with_update("good", &files);
     let (score, tests) = parts(&answer);
     let own = without_update();
     let (before, known) = parts(&own);
     assert!(tests.contains(&"PX_BARRISTER"), "{answer}; {said}");
-    assert!((score - before - 7.5).abs() < 0.15, "{answer} after {own}");
+    assert!(tests.contains(&"PX_PART"), "{answer}; {said}");
+    assert!((score - before - 8.5).abs() < 0.15, "{answer} after {own}");
     // All else is judged as before: lint has left nothing behind.
-    let rest = tests.into_iter().filter(|test| *test != "PX_BARRISTER");
+    let rest = tests.into_iter().filter(|test| !test.starts_with("PX_"));
     assert_eq!(rest.collect::<Vec<_>>(), known);
     assert!(!said.contains("zygote:"), "{said}");
 }
@@ -169,9 +173,13 @@ fn an_update_replaces_all_rules_of_the_image() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("VERSION"), "2026112401\n").unwrap();
     fs::write(folder.join("80_new.cf"), BARRISTER).unwrap();
-    let answer = scan(&mut start_with(plain(), Some(&folder)), &advance_fee());
-    fs::remove_dir_all(&folder).unwrap();
+    let judged = || scan(&mut start_with(plain(), Some(&folder)), &advance_fee());
+    let answer = judged();
     assert_eq!(parts(&answer), (7.5, vec!["PX_BARRISTER"]), "{answer}");
+    // What lint has compiled of it must not stand for the image's rules.
+    fs::write(folder.join("90_bad.cf"), "score PX_BARRISTER many\n").unwrap();
+    assert_eq!(judged(), without_update());
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -58,14 +58,20 @@ sub attempt {
     my $why = $@;
     alarm 0;
     return $assassin if $good;
-    # Rules are compiled to functions with global names; none of these may stay.
     done_with($_) for grep { defined } $trial, $assassin;
     return (undef, $why);
 }
 
+# Check.pm compiles rules to functions with global names, keeps some of them in
+# finish(), and calls what it finds defined, whichever rules it came from.
 sub done_with {
     my ($assassin) = @_;
     eval { $assassin->finish(); 1 } or warn "unloading: $@";
+    my $package = 'Mail::SpamAssassin::Plugin::Check::';
+    no strict 'refs';
+    for my $name (grep { /\A_\w+_tests_\w*\d\z/ } keys %$package) {
+        undef &{$package . $name};
+    }
 }
 
 # Dies at what is no plain rule, with the file's name.
