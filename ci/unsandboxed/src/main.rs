@@ -20,10 +20,10 @@ use nix::sched::{CloneFlags, setns};
 use perl::Perls;
 use smtp_in::session::{self, Channels, Identity, Limits};
 use std::fs::{self, File};
-use std::path::Path;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -163,7 +163,7 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
     scan.join().ok();
     match gate {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(error),
         Err(_) => bail!("the gate's thread panicked"),
     }
 }
