@@ -25,6 +25,20 @@ use crate::weak::{Protection, kept};
 pub(crate) struct Prepared {
     pub(crate) root: OwnedFd,
     pub(crate) mounts: Vec<Mount>,
+    /// Among what the mounts show.
+    pub(crate) copy: Option<ReadableCopy>,
+}
+
+/// A file made for one start. What has no name any more is not attached
+/// (`ENOENT`), so it stays until the child has done that; dropping removes it.
+#[derive(Debug)]
+pub(crate) struct ReadableCopy(PathBuf);
+
+impl Drop for ReadableCopy {
+    fn drop(&mut self) {
+        // One of a test's; its folder for such files is emptied at times.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// A detached tree and where it goes, relative to the root.
@@ -115,11 +129,14 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
         let path = relative(&scratch.path)?;
         mounts.push(Mount { tree, path });
     }
+    let mut copy = None;
     if !kept(Protection::Dumpable) {
-        mounts.push(readable_program(spec)?);
+        let (mount, file) = readable_program(spec)?;
+        mounts.push(mount);
+        copy = Some(file);
     }
     let root = prepared;
-    Ok(Prepared { root, mounts })
+    Ok(Prepared { root, mounts, copy })
 }
 
 /// Whether all of the root may be executed.
@@ -168,7 +185,7 @@ fn program_on_host(spec: &Spec) -> Option<PathBuf> {
 }
 
 /// A copy of the program that everybody may read, to be mounted on it.
-fn readable_program(spec: &Spec) -> Result<Mount, Failed> {
+fn readable_program(spec: &Spec) -> Result<(Mount, ReadableCopy), Failed> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let failed = |source| Failed {
         step: "readable program".into(),
@@ -176,20 +193,16 @@ fn readable_program(spec: &Spec) -> Result<Mount, Failed> {
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("sandbox-readable-{}-{number}", std::process::id());
-    let copy = std::env::temp_dir().join(name);
+    let copy = ReadableCopy(std::env::temp_dir().join(name));
     let program = program_on_host(spec);
     let program = program.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))?;
-    fs::copy(&program, &copy).map_err(failed)?;
+    fs::copy(&program, &copy.0).map_err(failed)?;
     let readable = fs::Permissions::from_mode(0o755);
-    let tree = fs::set_permissions(&copy, readable)
-        .map_err(failed)
-        .and_then(|()| open_tree(&copy));
-    // The mount holds the file.
-    fs::remove_file(&copy).map_err(failed)?;
-    let tree = tree?;
-    seal(&tree, &copy, read_only() | SAFE)?;
+    fs::set_permissions(&copy.0, readable).map_err(failed)?;
+    let tree = open_tree(&copy.0)?;
+    seal(&tree, &copy.0, read_only() | SAFE)?;
     let path = relative(Path::new(&spec.argv[0]))?;
-    Ok(Mount { tree, path })
+    Ok((Mount { tree, path }, copy))
 }
 
 fn read_only() -> u64 {

@@ -14,6 +14,7 @@ use nix::unistd::{Pid, read};
 use crate::child::Plan;
 use crate::error::SandboxError;
 use crate::handle::Child;
+use crate::root::ReadableCopy;
 use crate::spawn::START;
 use crate::spec::{Spec, SpecError};
 use crate::step::{Report, Step};
@@ -29,6 +30,8 @@ pub struct Sealed {
     /// In ascending order.
     declared: Vec<RawFd>,
     words: Words,
+    /// Until the child has mounted it.
+    copy: Option<ReadableCopy>,
     created: Instant,
     said_so: bool,
 }
@@ -41,6 +44,7 @@ impl Sealed {
         report: OwnedFd,
         declared: Vec<RawFd>,
         words: Words,
+        copy: Option<ReadableCopy>,
     ) -> Self {
         Self {
             child,
@@ -48,6 +52,7 @@ impl Sealed {
             report,
             declared,
             words,
+            copy,
             created: Instant::now(),
             said_so: false,
         }
@@ -128,6 +133,7 @@ impl Sealed {
         match self.read(Instant::now() + limit, limit)? {
             Some(Report::SEALED) => {
                 self.said_so = true;
+                self.copy = None;
                 self.created = Instant::now();
                 Ok(())
             }

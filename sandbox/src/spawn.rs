@@ -122,7 +122,7 @@ fn begin(
     let group_dir = group.as_ref().map(Group::open).transpose();
     let group_dir = group_dir.map_err(cgroup)?;
 
-    let plan = Plan {
+    let mut plan = Plan {
         name: spec.name.clone(),
         root,
         proc: spec.proc,
@@ -157,6 +157,7 @@ fn begin(
     let child = Child::new(&spec.name, pid, pidfd, group);
     // Closes the child's ends here, so that its exec or end is seen.
     let words = Words::new(spec, &plan);
+    let copy = plan.root.copy.take();
     drop(plan);
     if kept(Protection::UserNamespace) {
         let user = spec.user.in_force();
@@ -167,7 +168,7 @@ fn begin(
     }
     prepare(pid).map_err(|e| failed("prepare", e))?;
     write(&ours, &[1]).map_err(|e| failed("start", e.into()))?;
-    Ok(Sealed::new(child, ours, report_read, declared, words))
+    Ok(Sealed::new(child, ours, report_read, declared, words, copy))
 }
 
 /// The namespaces that every sandbox has of its own; a cgroup namespace follows.

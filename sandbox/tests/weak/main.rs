@@ -311,3 +311,121 @@ fn a_program_with_the_switch_holds_the_marker_that_the_image_builder_looks_for()
     let program = fs::read("/proc/self/exe").unwrap();
     assert!(program.windows(marker.len()).any(|window| window == marker));
 }
+
+/// A directory to be a root: the probe with this mode, and what it needs.
+fn directory(name: &str, mode: &str) -> std::path::PathBuf {
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new(program).args(arguments).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let name = format!("sandbox-weak-{}-{name}", std::process::id());
+    let root = std::env::temp_dir().join(name);
+    let probe = env!("CARGO_BIN_EXE_sandbox-probe");
+    let install = |mode: &str, from: &str, to: &str| {
+        let to = root.join(to.trim_start_matches('/'));
+        let (from, to) = (from.as_ref(), to.as_os_str());
+        run(
+            "install",
+            &["-D".as_ref(), "-m".as_ref(), mode.as_ref(), from, to],
+        );
+    };
+    install(mode, probe, "/probe");
+    install("755", probe, "/data/program");
+    for library in run("ldd", &[probe.as_ref()]).split_whitespace() {
+        if library.starts_with('/') {
+            install("755", library, library);
+        }
+    }
+    root
+}
+
+/// The probe in that root, where only it and the libraries are programs.
+fn in_directory(root: &std::path::Path, argument: &str) -> Spec {
+    let mut spec = spec(argument);
+    spec.root = Root::Directory(root.to_owned());
+    spec.paths.retain(|rule| rule.path != *"/usr");
+    spec.paths
+        .retain(|rule| root.join(rule.path.strip_prefix("/").unwrap()).exists());
+    spec
+}
+
+#[test]
+fn in_a_directory_only_the_listed_programs_are_executed_landlock_or_not() {
+    let root = directory("noexec", "755");
+    let mut spec = in_directory(&root, "report");
+    // Without Landlock, the mount is what refuses.
+    let removed = [Protection::Landlock];
+    assert_eq!(value("execute data", &spec, &removed), "EACCES");
+    // And is gone where the spec says so.
+    spec.paths.push(PathRule {
+        path: "/data".into(),
+        access: Access::Execute,
+    });
+    assert_eq!(said(&spec, &removed).1, Exit::Code(7));
+
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (child, mut output) = start(&in_directory(&root, "sleep"));
+    output.read_exact(&mut [0; 7]).unwrap();
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", child.pid())).unwrap();
+    let mut seen = vec![];
+    for mount in mounts.lines() {
+        let fields: Vec<&str> = mount.split(' ').collect();
+        let noexec = fields[5].split(',').any(|option| option == "noexec");
+        assert_eq!(noexec, fields[4] == "/", "{mount}");
+        seen.push(fields[4].to_owned());
+    }
+    assert!(seen.iter().any(|path| path == "/"), "{mounts}");
+    assert!(seen.iter().any(|path| path == "/probe"), "{mounts}");
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_program_that_can_be_read_is_refused_where_it_must_not_be_dumped() {
+    let root = directory("readable", "755");
+    let mut spec = in_directory(&root, "exit");
+    spec.dumpable = Dumpable::Refused;
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let expected =
+        "sandbox probe: step \"unreadable program /probe\": EPERM: Operation not permitted";
+    let refused = spawn(&spec, vec![]).map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), expected);
+    // Known before it gets its descriptors.
+    let refused = sandbox::seal(&spec, &[]).map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), expected);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_program_of_mode_0711_is_not_dumpable() {
+    use std::os::unix::fs::MetadataExt;
+    let root = directory("unreadable", "711");
+    let mut spec = in_directory(&root, "dumpable");
+    spec.dumpable = Dumpable::Refused;
+    assert_eq!(value("dumpable", &spec, &[]), "0");
+    let removed = [Protection::Dumpable];
+    assert_eq!(value("dumpable", &spec, &removed), "1");
+    // Its readable copy is gone.
+    let prefix = format!("sandbox-readable-{}-", std::process::id());
+    let copy = |entry: std::io::Result<fs::DirEntry>| {
+        let name = entry.unwrap().file_name();
+        name.to_string_lossy().starts_with(&prefix)
+    };
+    {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(!fs::read_dir(std::env::temp_dir()).unwrap().any(copy));
+    }
+
+    spec.argv[1] = "sleep".into();
+    for (without, owner) in [(&[][..], 0), (&removed, 200_000)] {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        weak::remove(without);
+        let (child, mut output) = start(&spec);
+        weak::restore();
+        output.read_exact(&mut [0; 7]).unwrap();
+        let proc = fs::metadata(format!("/proc/{}/mem", child.pid())).unwrap();
+        assert_eq!((proc.uid(), proc.gid()), (owner, owner), "{without:?}");
+    }
+    fs::remove_dir_all(root).unwrap();
+}

@@ -36,6 +36,11 @@ fn main() {
                 _ => say("write host", io(fs::write(path, "x"))),
             }
         }
+        // PR_GET_DUMPABLE.
+        Some("dumpable") => println!(
+            "dumpable={}",
+            nix::sys::prctl::get_dumpable().map_or(-1, i32::from)
+        ),
         Some("keyring") => println!("keyring={}", sys::session_keyring()),
         Some("sleep") => {
             println!("asleep");
