@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -201,6 +201,31 @@ fn descriptors_arrive_at_their_numbers_whatever_they_were_and_are_nowhere_else()
     for mut peer in peers {
         // At its end at once: this process kept none.
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn each_descriptor_is_the_one_that_was_given_for_its_number() {
+    // Each at the number where the next one lies when they are received.
+    let (mut output, write) = pipe();
+    let mut peers = vec![(output.try_clone().unwrap(), 1)];
+    let mut fds: Vec<(OwnedFd, RawFd)> = vec![(write, 1)];
+    for target in [6, 4, 5] {
+        let (read, write) = pipe();
+        peers.push((read, target));
+        fds.push((write, target));
+    }
+    let sealed = sealed(&spec(Some("sleep")), &[4, 5, 6, 1]);
+    let child = sealed.start(fds).unwrap();
+    output.read_exact(&mut [0; 7]).unwrap();
+    for (peer, target) in peers {
+        let ours = fs::read_link(format!("/proc/self/fd/{}", peer.as_raw_fd()));
+        let theirs = fs::read_link(format!("/proc/{}/fd/{target}", child.pid()));
+        assert_eq!(theirs.unwrap(), ours.unwrap(), "{target}");
+    }
+    for target in [0, 2] {
+        let path = format!("/proc/{}/fd/{target}", child.pid());
+        assert_eq!(fs::read_link(path).unwrap(), Path::new("/dev/null"));
     }
 }
 
