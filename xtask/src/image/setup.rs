@@ -70,10 +70,24 @@ pub fn host_packages(no_install: bool, programs_are_given: bool) -> Result<()> {
 
 /// Installs those of `packages` that are missing, or only names them.
 pub fn install(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
-    let missing: Vec<_> = packages
-        .iter()
-        .filter(|(name, _)| !is_installed(name))
-        .collect();
+    install_missing(packages, no_install)?;
+    // apt takes off what a new package conflicts with, even one of these: the
+    // qemu-utils of another release goes as qemu-system-arm comes.
+    install_missing(packages, no_install)?;
+    let missing = missing_of(packages);
+    if let Some((name, why)) = missing.first() {
+        bail!("apt took off {name} ({why}) for another package; install both by hand");
+    }
+    Ok(())
+}
+
+fn missing_of<'a>(packages: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let missing = packages.iter().filter(|(name, _)| !is_installed(name));
+    missing.copied().collect()
+}
+
+fn install_missing(packages: &[(&str, &str)], no_install: bool) -> Result<()> {
+    let missing = missing_of(packages);
     if missing.is_empty() {
         return Ok(());
     }
