@@ -1,6 +1,6 @@
 //! A running app explains its sandboxes from what it starts them with.
 
-use services::runtime::{Journal, Running, Setting};
+use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs;
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ fn a_running_app_says_what_it_enforces_and_an_ended_one_nothing() {
         hostname: "projectx.local".into(),
         cgroups: None,
         relay: None,
+        lives: Lives::default(),
     };
     let app = manifest::read("app.yaml", MANIFEST).unwrap();
     let running = Running::start(app, setting, Arc::new(Silent)).unwrap();

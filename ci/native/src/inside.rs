@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use control::Secret;
 use nix::mount::{MsFlags, mount};
 use people::{Address, Homes, People, PeopleError};
-use services::runtime::{Journal, Running, Setting};
+use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsRawFd;
@@ -135,6 +135,7 @@ fn start(journal: Arc<ToFile>) -> Result<Running> {
         hostname: HOSTNAME.into(),
         cgroups: None,
         relay: None,
+        lives: Lives::default(),
     };
     Ok(Running::start(app, setting, journal)?)
 }

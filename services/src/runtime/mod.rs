@@ -21,6 +21,7 @@ mod inside;
 mod journal;
 mod keeper;
 mod listener;
+mod lives;
 mod message;
 mod once;
 mod pool;
@@ -33,6 +34,7 @@ mod visit;
 mod zygotes;
 
 pub use journal::Journal;
+pub use lives::Lives;
 pub use sandboxes::Sandboxes;
 
 use crate::egress::{Egress, EgressError};
@@ -68,6 +70,8 @@ pub struct Setting {
     /// The relay's program; `None` where there is none, and then no app with a
     /// channel of kind `relay` runs.
     pub relay: Option<PathBuf>,
+    /// How long zygotes and what lies ready for connections are used.
+    pub lives: Lives,
 }
 
 /// Why an app, or a part of it, does not run.

@@ -2,8 +2,9 @@
 //!
 //! A set lies here unused; a connection takes it out, and nothing
 //! comes back. A thread makes the next one meanwhile. A set is thrown away when
-//! it is [`AGE`] old, when its zygote has been replaced (the old one and its
-//! memory would stay for it), when its child has died, and when the port closes.
+//! it is old ([`Lives::set`](super::Lives)), when its zygote has been replaced (the
+//! old one and its memory would stay for it), when its child has died, and when
+//! the port closes.
 //! Daemons are dialled when the set is used, so their restarts do not matter.
 
 use super::backoff::Backoff;
@@ -14,8 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The longest that a set lies unused.
-const AGE: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked what is spent.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -111,5 +110,5 @@ impl Pool {
 }
 
 fn is_fresh(set: &Set, shared: &Shared) -> bool {
-    set.age() < AGE && set.is_current(shared)
+    set.age() < shared.setting.lives.set && set.is_current(shared)
 }

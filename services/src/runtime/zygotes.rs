@@ -1,12 +1,12 @@
 //! The zygotes of one per-message service, one generation after another.
 //!
-//! A generation is replaced after an hour, after [`MOST`] children, and when it
-//! fails (all children share its memory layout and hash seed). The next one
+//! A generation is replaced when it has lived or worked for long enough ([`Lives`])
+//! and when it fails. The next one
 //! loads while the last still serves; the last ends with its last child.
 
 use super::backoff::Backoff;
 use super::message::MessageChild;
-use super::{RuntimeError, Shared, journal, lock};
+use super::{Lives, RuntimeError, Shared, journal, lock};
 use crate::descriptors::FIRST;
 use crate::spec::message_cgroup;
 use manifest::{Lifetime, Service};
@@ -19,10 +19,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use zygote::client::{ClientError, Zygote};
 
-/// The longest life of a generation.
-const LIFE: Duration = Duration::from_secs(3600);
-/// The most children of a generation.
-const MOST: u32 = 300;
 /// How long loading may take: a second on a PC, 25 in an emulator.
 const LOADING: Duration = Duration::from_secs(180);
 /// How long making a child may take.
@@ -40,10 +36,10 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    fn is_spent(&self) -> bool {
+    fn is_spent(&self, lives: &Lives) -> bool {
         self.is_broken()
-            || self.loaded.elapsed() >= LIFE
-            || self.children.load(Ordering::Relaxed) >= MOST
+            || self.loaded.elapsed() >= lives.zygote
+            || self.children.load(Ordering::Relaxed) >= lives.children
     }
 
     fn is_broken(&self) -> bool {
@@ -81,7 +77,8 @@ impl Zygotes {
             let lived = state.current.take().map(|last| last.loaded.elapsed());
             state.backoff.ended(lived.unwrap_or_default());
         }
-        let wanted = state.current.as_ref().is_none_or(|now| now.is_spent());
+        let lives = &shared.setting.lives;
+        let wanted = state.current.as_ref().is_none_or(|now| now.is_spent(lives));
         if wanted && state.loading.is_none() && state.backoff.is_over() {
             state.number += 1;
             state.begun = Some(Instant::now());

@@ -2,6 +2,7 @@
 //! of by a receipt.
 
 use super::support::{self, App, children, until};
+use services::runtime::Lives;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -46,6 +47,31 @@ fn full(app: &App) {
     until("a full pool", || {
         (app.look().count("process") == with_pool(2)).then_some(())
     });
+}
+
+/// The generation of the zygote that made the child of this connection.
+fn generation(receipt: &str, number: u64) -> u32 {
+    let (_, rest) = receipt.split_once(", judge-").unwrap();
+    let (generation, rest) = rest.split_once('-').unwrap();
+    assert!(
+        rest.starts_with(&format!("{number} by itself")),
+        "{receipt}"
+    );
+    generation.parse().unwrap()
+}
+
+/// Connections one after another, until one has a child of another zygote than
+/// the first; how many the first zygote has served.
+fn until_replaced(app: &App) -> u32 {
+    for served in 0..300 {
+        let number = number(&told(app));
+        match generation(&receipt(app, number), number) {
+            1 => thread::sleep(Duration::from_millis(100)),
+            2 => return served,
+            other => panic!("zygote {other} came without the second"),
+        }
+    }
+    panic!("the zygote is not replaced");
 }
 
 /// Processes of the app with so many sets ready: keeper and zygote, and in each
@@ -181,6 +207,63 @@ fn what_lies_ready_is_thrown_away_with_its_zygote() {
         "{receipt}"
     );
     full(&app);
+    app.stop_leaves_nothing();
+}
+
+#[test]
+fn a_zygote_is_replaced_after_so_many_children_and_its_last_one_ends_it() {
+    let lives = Lives {
+        children: 6,
+        ..Lives::default()
+    };
+    let app = App::start_with(SETS, "worked", lives);
+    app.wait_ready();
+    // Two children lie ready, and each connection makes another one.
+    let served = until_replaced(&app);
+    assert!((4..=20).contains(&served), "{served}");
+    full(&app);
+    let failed = app.all_lines("event");
+    let failed = failed.iter().find(|line| line.contains("failed"));
+    assert_eq!(failed, None);
+    app.stop_leaves_nothing();
+}
+
+#[test]
+fn a_zygote_is_replaced_when_it_has_lived_for_long_enough() {
+    let lives = Lives {
+        zygote: Duration::from_secs(8),
+        children: u32::MAX,
+        ..Lives::default()
+    };
+    let begun = Instant::now();
+    let app = App::start_with(SETS, "lived", lives);
+    app.wait_ready();
+    let served = until_replaced(&app);
+    assert!(served > 0, "none was served by the first");
+    assert!(begun.elapsed() >= lives.zygote, "{:?}", begun.elapsed());
+    full(&app);
+    app.stop_leaves_nothing();
+}
+
+#[test]
+fn what_has_lain_ready_for_too_long_is_thrown_away_unused() {
+    let lives = Lives {
+        set: Duration::from_secs(4),
+        ..Lives::default()
+    };
+    let app = App::start_with(SETS, "old", lives);
+    app.wait_ready();
+    full(&app);
+    thread::sleep(lives.set);
+    let first = number(&told(&app));
+    assert!(first > 2, "{first} was used, which had lain for too long");
+    // Nobody has used the others, and all of them is gone.
+    receipt(&app, first);
+    assert_eq!(app.receipts().len(), 1);
+    full(&app);
+    let failed = app.all_lines("event");
+    let failed = failed.iter().find(|line| line.contains("failed"));
+    assert_eq!(failed, None);
     app.stop_leaves_nothing();
 }
 

@@ -6,7 +6,7 @@ use nix::sys::signal::{self, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::Pid;
 use services::leftovers::{Leftovers, adopt_orphans};
-use services::runtime::{Journal, Running, Setting};
+use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs;
 use std::io;
 use std::net::TcpStream;
@@ -53,6 +53,11 @@ impl App {
     /// Starts it, in new namespaces of the calling thread for network and mounts:
     /// what others do on this machine is not counted.
     pub fn start(manifest: &str, name: &str) -> Self {
+        Self::start_with(manifest, name, Lives::default())
+    }
+
+    /// The same with other lives of what is made beforehand.
+    pub fn start_with(manifest: &str, name: &str, lives: Lives) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root is needed");
@@ -63,7 +68,10 @@ impl App {
         let folder = tempfile::tempdir().unwrap();
         let lines = Arc::new(Lines::default());
         let app = manifest::read(name, manifest).unwrap_or_else(|errors| panic!("{errors}"));
-        let setting = setting(folder.path());
+        let setting = Setting {
+            lives,
+            ..setting(folder.path())
+        };
         let before = look(folder.path());
         let running = Running::start(app, setting, lines.clone()).unwrap();
         Self {
@@ -211,6 +219,7 @@ pub fn setting(folder: &Path) -> Setting {
         hostname: "mail.example.org".into(),
         cgroups: None,
         relay: Some(relay()),
+        lives: Lives::default(),
     }
 }
 

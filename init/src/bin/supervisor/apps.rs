@@ -7,7 +7,7 @@ use crate::people::Place;
 use crate::{hostname, log, updates};
 use init::app_image;
 use init::cmdline::KernelWords;
-use services::runtime::{Journal as _, Running, Sandboxes, Setting};
+use services::runtime::{Journal as _, Lives, Running, Sandboxes, Setting};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -106,10 +106,17 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
         hostname: hostname::mail_name(),
         cgroups: Some("/sys/fs/cgroup".into()),
         relay: Some("/usr/lib/projectx/relay".into()),
+        lives: Lives::default(),
     };
-    let running = Running::start(app, setting, journal)?;
+    let told = Arc::clone(&journal);
+    let running = Running::start(app, setting, told)?;
     if let Some(place) = place(&running) {
-        place.read()?.begin()?;
+        let mut people = place.read()?;
+        people.begin()?;
+        for error in people.let_learn() {
+            // Mail comes in without it.
+            journal.event(&format!("{NAME}: somebody's filter can't learn: {error}"));
+        }
     }
     Ok(running)
 }
