@@ -17,6 +17,8 @@ const FIRST_UID: u32 = 20_001;
 const END_UID: u32 = 60_000;
 /// What one box is for: a household.
 const MOST: usize = 100;
+/// The mode of a folder of what a filter learns.
+const LEARNED: u32 = 0o2750;
 
 /// Why the list was not read or changed. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +128,16 @@ impl People {
         }
     }
 
+    /// Makes the folder of what a person's filter learns for everybody who has
+    /// none: who came with a version of the box that did not learn yet. Returns
+    /// why somebody goes without; the others have theirs.
+    pub fn let_learn(&self) -> Vec<PeopleError> {
+        let people = self.people.iter();
+        people
+            .filter_map(|person| self.make_learned(&person.address, person.uid).err())
+            .collect()
+    }
+
     /// Everybody, in the order in which they came.
     pub fn all(&self) -> &[Person] {
         &self.people
@@ -230,27 +242,36 @@ impl People {
     }
 
     /// The folder of what the person's filter learns, and the name by which the
-    /// gate finds it. The folder of one who had the address before stays, under
-    /// its own uid, as the mail does.
+    /// gate finds it, as far as they are not there. The folder of one who had the
+    /// address before stays, under its own uid, as the mail does.
     fn make_learned(&self, address: &Address, uid: u32) -> Result<(), PeopleError> {
         let folder = &self.homes.learned;
         let path = folder.join(uid.to_string());
         let id = self.homes.first_id + uid;
         let make = || -> io::Result<()> {
-            DirBuilder::new().mode(0o700).create(&path)?;
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             // As in make_home: the folder above is the mail server's.
             let mut options = OpenOptions::new();
             let flags = nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW;
             let own = options.read(true).custom_flags(flags).open(&path)?;
-            if own.metadata()?.uid() != nix::unistd::geteuid().as_raw() {
+            let now = own.metadata()?;
+            if ![nix::unistd::geteuid().as_raw(), id].contains(&now.uid()) {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             // The reader, who gets to what is made in it as well (inode(7), the
             // set-group-ID bit). The owner first: chown(2) takes the bit away.
             let group = fs::metadata(folder)?.gid();
-            nix::unistd::fchown(&own, Some(Uid::from_raw(id)), Some(Gid::from_raw(group)))?;
-            own.set_permissions(Permissions::from_mode(0o2750))?;
+            if (now.uid(), now.gid(), now.mode() & 0o7777) != (id, group, LEARNED) {
+                nix::unistd::fchown(&own, Some(Uid::from_raw(id)), Some(Gid::from_raw(group)))?;
+                own.set_permissions(Permissions::from_mode(LEARNED))?;
+            }
             let (new, name) = (folder.join(".new"), folder.join(address.as_str()));
+            if fs::read_link(&name).is_ok_and(|leads| leads == Path::new(&uid.to_string())) {
+                return Ok(());
+            }
             match fs::remove_file(&new) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -531,5 +552,51 @@ mod tests {
             );
             people.remove(&anna).unwrap();
         }
+    }
+
+    #[test]
+    fn who_came_before_filters_learnt_gets_a_folder_and_what_is_there_stays() {
+        let a_box = Box::new();
+        let learned = a_box.folder.path().join("learned");
+        std::os::unix::fs::chown(&learned, None, Some(4242)).unwrap();
+        let mut people = a_box.people().unwrap();
+        for name in ["anna", "ben", "cleo", "dora"] {
+            let address = address(&format!("{name}@example.org"));
+            people.add(address, &secret("a long password")).unwrap();
+        }
+        let of = |name: &str| {
+            let meta = fs::metadata(learned.join(name)).unwrap();
+            (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+        };
+        // Anna came before; Ben has learnt; the power went while Cleo's was made.
+        fs::remove_dir(learned.join("20001")).unwrap();
+        fs::remove_file(learned.join("anna@example.org")).unwrap();
+        fs::write(learned.join("20002/table"), "learnt").unwrap();
+        fs::remove_file(learned.join("cleo@example.org")).unwrap();
+        std::os::unix::fs::chown(learned.join("20003"), Some(0), Some(0)).unwrap();
+        // In Dora's place something was put that is not hers.
+        fs::remove_dir(learned.join("20004")).unwrap();
+        symlink("20002", learned.join("20004")).unwrap();
+
+        for _first_and_second_start in 0..2 {
+            let errors = a_box.people().unwrap().let_learn();
+            assert_eq!(errors.len(), 1);
+            let words = errors[0].to_string();
+            assert!(words.contains("learned/20004: "), "{words}");
+            for (name, uid) in [("anna", 20_001), ("ben", 20_002), ("cleo", 20_003)] {
+                let expected = (300_000 + uid, 4242, LEARNED);
+                assert_eq!(of(&format!("{name}@example.org")), expected);
+                assert_eq!(of(&uid.to_string()), expected);
+            }
+        }
+        let table = fs::read(learned.join("ben@example.org/table")).unwrap();
+        assert_eq!(table, b"learnt");
+
+        // Somebody else's folder is not given to her.
+        fs::remove_file(learned.join("20004")).unwrap();
+        fs::create_dir(learned.join("20004")).unwrap();
+        std::os::unix::fs::chown(learned.join("20004"), Some(320_002), None).unwrap();
+        assert_eq!(a_box.people().unwrap().let_learn().len(), 1);
+        assert_eq!(of("20004").0, 320_002);
     }
 }
