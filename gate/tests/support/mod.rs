@@ -203,8 +203,8 @@ impl Mail {
             .current_dir(folder.join("tls")));
         let mounts = format!(
             "mkdir -p $T/etc/dovecot; mount --bind -r $O/dovecot/etc/dovecot $T/etc/dovecot
-            mkdir -p $T/learned $T/usr/libexec/projectx
-            mount --bind -r {} $T/usr/libexec/projectx
+            mkdir -p $T/learned $T/usr/lib/projectx
+            mount --bind -r {} $T/usr/lib/projectx
             for F in mail people tls learned; do mount --bind {}/$F $T/$F; done",
             programs.unwrap_or(&folder.join("none")).display(),
             folder.display()

@@ -190,6 +190,7 @@ fn tree(source: &Source, tars: &[Option<PathBuf>], programs: &Programs) -> Resul
     for ((name, root), tar) in source.names.iter().zip(&source.roots).zip(tars) {
         let mut assembled = assemble::assemble(root, tar.as_deref(), programs)?;
         let of_root = |service: &&Service| service.root.as_str() == name;
+        check_programs(source, root, name)?;
         for service in source.app.services.iter().filter(of_root) {
             prepare_for(service, &mut assembled.tree)
                 .with_context(|| format!("{}, for the service {}", root.name, service.name))?;
@@ -233,6 +234,39 @@ fn prepare_for(service: &Service, root: &mut Tree) -> Result<()> {
         Some(Node::File(mode, _)) if mode & 0o111 != 0 => Ok(()),
         _ => bail!("run: {program} is no program in this root"),
     }
+}
+
+/// That a service may execute each of our programs in its root: one that it can't
+/// start is of no use, and what starts it may not say why it failed.
+fn check_programs(source: &Source, root: &Root, name: &str) -> Result<()> {
+    let services = source.app.services.iter();
+    let services: Vec<&Service> = services
+        .filter(|service| service.root.as_str() == name)
+        .collect();
+    for part in &root.programs {
+        let path = Path::new("/").join(&part.folder).join(part.file_name());
+        if !services.iter().any(|service| may_execute(service, &path)) {
+            bail!(
+                "{}: no service may execute {}; put it where one may, or name it in `programs` of the app.yaml",
+                root.name,
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// As `services::spec` has it: everything else is noexec.
+fn may_execute(service: &Service, path: &Path) -> bool {
+    let program = match service.run.first() {
+        Some(Argument::Text(program)) => Some(Path::new(program)),
+        _ => None,
+    };
+    let more = service.programs.iter().map(PathBuf::as_path);
+    program
+        .into_iter()
+        .chain(more)
+        .any(|one| path.starts_with(one))
 }
 
 /// Puts `node` at `path` unless something like it is there already.
@@ -333,6 +367,28 @@ services:
         assert!(error("signer", Node::Folder(0o755)).contains("/signer is no program"));
         let text = Node::File(0o644, b"text".to_vec());
         assert!(error("signer", text).contains("/signer is no program"));
+    }
+
+    #[test]
+    fn a_program_of_ours_is_executed_where_the_manifest_says_so() {
+        let text = MANIFEST.replace(
+            "    lifetime: daemon\n",
+            "    programs: [/usr/lib]\n    lifetime: daemon\n",
+        );
+        let app = app(&text);
+        let may = |path: &str| may_execute(&app.services[0], Path::new(path));
+        assert!(may("/signer") && may("/usr/lib/more/helper"));
+        assert!(!may("/signer2") && !may("/usr/libexec/helper"));
+    }
+
+    #[test]
+    fn every_program_of_ours_in_this_repository_s_apps_may_be_executed() {
+        for name in super::super::APPS {
+            let source = Source::read(crate::workspace::root(), name).unwrap();
+            for (root, of) in source.roots.iter().zip(&source.names) {
+                check_programs(&source, root, of).unwrap();
+            }
+        }
     }
 
     #[test]
