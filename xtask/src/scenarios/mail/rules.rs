@@ -48,17 +48,19 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let world = World::again(arguments)?;
     let mut machine = world.go_on(arguments, None)?;
     let mut agent = Agent::connect(&mut machine)?;
-    for (name, words, is_in_force) in [
-        ("ours", "email: rules 2026112401 of the update", true),
+    for (round, name, words, is_in_force) in [
+        (1, "ours", "email: rules 2026112401 of the update", true),
         (
+            2,
             "strange",
             "of the image: the update is not used: /data/apps/email/updates/rules.verity: signed by none",
             false,
         ),
-        ("ours", "email: rules 2026112401 of the update", true),
+        (3, "ours", "email: rules 2026112401 of the update", true),
     ] {
         restart_with(&mut machine, &mut agent, name, words)?;
-        let sent = letter(MAIL, FROM, ANNA.address, &format!("The rules are {name}"));
+        let subject = format!("Round {round}: the rules are {name}");
+        let sent = letter(MAIL, FROM, ANNA.address, &subject);
         let session = swaks(&world.internet, MAIL, FROM, ANNA.address, &sent.bytes)?;
         ensure!(
             session.verdict() == "250 2.0.0 Delivered",
