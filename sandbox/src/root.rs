@@ -263,14 +263,14 @@ fn seal(tree: &OwnedFd, path: &Path, attributes: u64) -> Result<(), Failed> {
 }
 
 /// A detached tmpfs with these options.
-fn new_tmpfs(options: &[(&CStr, &str)]) -> io::Result<OwnedFd> {
+fn new_tmpfs(options: &[(&CStr, &str)], noexec: u64) -> io::Result<OwnedFd> {
     let context = sys::fsopen_tmpfs()?;
     let context = context.as_fd();
     for (key, value) in options {
         sys::fsconfig_string(context, key, &CString::new(*value)?)?;
     }
     sys::fsconfig_create(context)?;
-    Ok(sys::fsmount(context, SAFE | sys::MOUNT_ATTR_NOEXEC)?)
+    Ok(sys::fsmount(context, SAFE | noexec)?)
 }
 
 fn scratch_tmpfs(spec: &Spec, scratch: &Scratch) -> Result<OwnedFd, Failed> {
@@ -282,7 +282,11 @@ fn scratch_tmpfs(spec: &Spec, scratch: &Scratch) -> Result<OwnedFd, Failed> {
     let owner = owner.ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let options = scratch.options(owner);
     let options: Vec<(&CStr, &str)> = options.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    new_tmpfs(&options).map_err(failed)
+    let noexec = match kept(Protection::Volumes) {
+        true => sys::MOUNT_ATTR_NOEXEC,
+        false => 0,
+    };
+    new_tmpfs(&options, noexec).map_err(failed)
 }
 
 /// A tmpfs with a place for all that is mounted on it, already read-only.
@@ -294,7 +298,7 @@ fn tmpfs(spec: &Spec, entries: &[Entry]) -> Result<OwnedFd, Failed> {
     if !kept(Protection::ReadOnly) {
         options.extend([(c"uid", owner.as_str()), (c"gid", owner.as_str())]);
     }
-    let root = new_tmpfs(&options).map_err(|source| Failed {
+    let root = new_tmpfs(&options, sys::MOUNT_ATTR_NOEXEC).map_err(|source| Failed {
         step: "root tmpfs".into(),
         source,
     })?;

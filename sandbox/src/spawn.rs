@@ -228,7 +228,13 @@ fn rules(spec: &Spec) -> Result<Vec<Rule>, SpecError> {
         (volume.path.as_path(), rights)
     });
     let scratch = spec.scratch.iter();
-    let scratch = scratch.map(|s| (s.path.as_path(), path_rules::read_write()));
+    let scratch = scratch.map(|s| {
+        let rights = match kept(Protection::Volumes) {
+            true => path_rules::read_write(),
+            false => path_rules::everything(),
+        };
+        (s.path.as_path(), rights)
+    });
     let devices = spec.devices.iter();
     let devices = devices.map(|d| (Path::new(d.path()), path_rules::device()));
     let mut rules = Vec::new();

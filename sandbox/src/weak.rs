@@ -70,7 +70,7 @@ pub enum Protection {
     /// System V and POSIX message queues, semaphores and memory are the host's.
     IpcNamespace,
     /// All volumes are writable, and may hold programs, devices and set-user-ID
-    /// files, as far as mounts and Landlock go.
+    /// files, as far as mounts and Landlock go; scratch folders may hold programs.
     Volumes,
     /// No limit on memory and swap.
     MemoryLimit,

@@ -89,7 +89,10 @@ fn weak_protections(name: &str, text: &str) -> Vec<(usize, &'static str)> {
         if line.starts_with('[') && line.ends_with(']') {
             section = line;
         }
-        let names = line.contains("\"weak\"") || line.contains("sandbox/weak");
+        let names = line.contains("\"weak\"")
+            || ["sandbox/weak", "zygote/weak"]
+                .iter()
+                .any(|name| line.contains(name));
         if names && !section.contains("dev-dependencies") && !name.starts_with("ci/") {
             found.push((
                 index + 1,

@@ -20,6 +20,7 @@ use nix::unistd::{chdir, chroot, pipe2, write};
 use crate::filter::Filter;
 use crate::protocol::{FIRST_HANDED, MOST_HANDED};
 use crate::sys;
+use crate::weak::{self, kept};
 
 /// Where a child finds its socket.
 const SOCKET: i32 = 3;
@@ -90,21 +91,30 @@ pub(crate) fn lock(socket: OwnedFd, handed: Vec<OwnedFd>, filter: &Filter) -> Re
     keep_only(socket, handed).map_err(at(Step::Descriptors))?;
     seed().map_err(at(Step::Seed))?;
     set_pdeathsig(Signal::SIGKILL).map_err(at(Step::ParentDeath))?;
-    limit().map_err(at(Step::Rlimits))?;
-    let enter = || chroot(EMPTY).and_then(|()| chdir("/"));
-    enter().map_err(at(Step::Chroot))?;
-    sys::lock_securebits().map_err(at(Step::Securebits))?;
-    let capabilities = || {
-        sys::clear_ambient_set()?;
-        sys::drop_bounding_set()?;
-        sys::drop_capabilities()
+    let take = |step: Step, work: fn() -> Result<(), Errno>| match kept(step) {
+        true => work().map_err(at(step)),
+        false => Ok(()),
     };
-    capabilities().map_err(at(Step::Capabilities))?;
-    set_no_new_privs().map_err(at(Step::NoNewPrivileges))?;
-    set_dumpable(false).map_err(at(Step::NotDumpable))?;
-    sys::refuse_write_execute().map_err(at(Step::WriteExecute))?;
-    landlock().ok_or(Step::Landlock)?;
-    filter.install().map_err(|_| Step::Seccomp)
+    take(Step::Rlimits, limit)?;
+    take(Step::Chroot, || chroot(EMPTY).and_then(|()| chdir("/")))?;
+    take(Step::Securebits, sys::lock_securebits)?;
+    take(Step::Capabilities, || {
+        sys::clear_ambient_set()?;
+        if weak::namespaces() {
+            sys::drop_bounding_set()?;
+        }
+        sys::drop_capabilities()
+    })?;
+    take(Step::NoNewPrivileges, set_no_new_privs)?;
+    take(Step::NotDumpable, || set_dumpable(false))?;
+    take(Step::WriteExecute, sys::refuse_write_execute)?;
+    if kept(Step::Landlock) {
+        landlock().ok_or(Step::Landlock)?;
+    }
+    if kept(Step::Seccomp) {
+        filter.install().map_err(|_| Step::Seccomp)?;
+    }
+    Ok(())
 }
 
 /// The socket at 3, what was handed over from 5 on, what the zygote has at 0
@@ -127,6 +137,9 @@ fn keep_only(socket: OwnedFd, handed: Vec<OwnedFd>) -> Result<(), Errno> {
     sys::dup_onto(0, 1)?;
     sys::dup_onto(0, 2)?;
     sys::close_range(SEED as u32, SEED as u32)?;
+    if !kept(Step::Descriptors) {
+        return Ok(());
+    }
     let last = moves.iter().map(|(_, to)| *to).fold(SEED, i32::max);
     sys::close_range(last as u32 + 1, u32::MAX)
 }

@@ -25,5 +25,11 @@ mod filter;
 pub mod protocol;
 mod serve;
 mod sys;
+#[cfg(feature = "weak")]
+pub mod weak;
+#[cfg(not(feature = "weak"))]
+mod weak;
 
 pub use filter::{NAME as CHILD_POLICY_NAME, TEXT as CHILD_POLICY};
+/// Is in every library that was built with the feature `weak`; in no product.
+pub use weak::MARKER as WEAK_MARKER;

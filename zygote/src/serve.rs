@@ -19,6 +19,7 @@ use crate::child::{self, Step};
 use crate::filter::{Filter, FilterError};
 use crate::protocol::{CHILD, CONTROL, ERROR, FORK, MOST_CHILDREN, MOST_HANDED, READY};
 use crate::sys::{self, Forked};
+use crate::weak;
 
 /// The first number of a passed descriptor: sd_listen_fds(3).
 const FIRST: i32 = 3;
@@ -176,13 +177,18 @@ impl Zygote {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        let namespaces = CloneFlags::CLONE_NEWUSER
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWCGROUP;
+        let namespaces = match weak::namespaces() {
+            true => {
+                CloneFlags::CLONE_NEWUSER
+                    | CloneFlags::CLONE_NEWPID
+                    | CloneFlags::CLONE_NEWNS
+                    | CloneFlags::CLONE_NEWNET
+                    | CloneFlags::CLONE_NEWIPC
+                    | CloneFlags::CLONE_NEWUTS
+                    | CloneFlags::CLONE_NEWCGROUP
+            }
+            false => CloneFlags::empty(),
+        };
         let (pid, pidfd) = match sys::clone3(namespaces.bits() as u64)? {
             Forked::Child => return Ok(Some(ours)),
             Forked::Parent(pid, pidfd) => (pid, pidfd),
