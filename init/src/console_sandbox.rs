@@ -1,8 +1,8 @@
 //! The console's sandbox: what the supervisor enforces, and what is explained.
 
 use sandbox::{
-    Access, Cgroup, Dumpable, Entry, Network, PathRule, PolicyError, Proc, Rlimits, Root, Spec,
-    User, WriteExecute,
+    Access, Cgroup, Dumpable, Entry, LoadError, Network, PathRule, Proc, Rlimits, Root, Spec, User,
+    WriteExecute, console_policy,
 };
 use services::explain::{Descriptor, Given};
 
@@ -11,7 +11,7 @@ use services::explain::{Descriptor, Given};
 ///
 /// # Errors
 /// When the policy in this program is wrong.
-pub fn spec() -> Result<Spec, PolicyError> {
+pub fn spec() -> Result<Spec, LoadError> {
     let program = |host: &str, path: &str, access| Entry {
         host: host.into(),
         path: path.into(),
@@ -59,7 +59,7 @@ pub fn spec() -> Result<Spec, PolicyError> {
             rule("/console", Access::Execute),
             rule("/nacl-fast.min.js", Access::Read),
         ],
-        policy: sandbox::policy::load_str("console.seccomp", sandbox::CONSOLE)?,
+        policy: console_policy()?,
         write_execute: WriteExecute::Refused,
         dumpable: Dumpable::Refused,
     })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sandbox::{
     Access, Dumpable, Entry, Network, PathRule, Proc, Rlimits, Root, Spec, User, WriteExecute,
-    policy, spawn,
+    console_policy, spawn,
 };
 
 /// The status of a box that is fresh.
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             rule("/console", Access::Execute),
             rule("/nacl-fast.min.js", Access::Read),
         ],
-        policy: policy::load_str(policy::CONSOLE_NAME, policy::CONSOLE)?,
+        policy: console_policy()?,
         write_execute: WriteExecute::Refused,
         dumpable: Dumpable::Allowed,
     };

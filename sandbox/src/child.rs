@@ -20,9 +20,9 @@ use nix::unistd::{
     AccessFlags, chdir, faccessat, fchdir, pivot_root, read, sethostname, setsid, write,
 };
 
+use crate::bpf::Program;
 use crate::capabilities::Kept;
 use crate::path_rules::{self, Rule};
-use crate::policy::Program;
 use crate::root::Prepared;
 use crate::spec::{Dumpable, MOST_DESCRIPTORS, Proc, Rlimits, WriteExecute};
 use crate::step::{Report, Step};
@@ -45,7 +45,7 @@ pub(crate) struct Plan {
     pub(crate) loopback: bool,
     pub(crate) write_execute: WriteExecute,
     pub(crate) dumpable: Dumpable,
-    pub(crate) filters: Vec<Program>,
+    pub(crate) filter: Program,
     pub(crate) exec: sys::Exec,
     /// A packet arrives here once the ids are mapped, and one with the
     /// descriptors. Its number is [`Plan::above`] or more.
@@ -140,9 +140,7 @@ fn hand_over(plan: &Plan) -> Result<bool, Failure> {
     // Late: a small limit on descriptors would stop the steps before.
     limit(plan.rlimits).map_err(at(Step::Rlimits))?;
     if kept(Protection::Seccomp) {
-        let mut filters = plan.filters.iter();
-        let mut load = || filters.try_for_each(|filter| sys::seccomp(filter));
-        load().map_err(at(Step::Seccomp))?;
+        sys::seccomp(&plan.filter).map_err(at(Step::Seccomp))?;
     }
     Ok(true)
 }

@@ -43,10 +43,13 @@
 //! Documentation/admin-guide/cgroup-v2.rst.
 
 mod adopted;
+mod bpf;
 mod capabilities;
 mod cgroup;
 mod child;
+mod console;
 mod error;
+mod filter;
 mod handle;
 mod ids;
 mod network;
@@ -65,13 +68,15 @@ pub mod weak;
 mod weak;
 
 pub use adopted::{AdoptError, Adopted};
+pub use bpf::CompiledFault;
 pub use capabilities::Capability;
 pub use cgroup::{Cgroup, CpuLimit};
+pub use console::{CONSOLE, CONSOLE_NAME, console_policy};
 pub use error::SandboxError;
 pub use handle::{Child, Dialer, Exit, kill_process};
 pub use ids::User;
 pub use network::{Connect, Network, Tcp, bind_tcp_early};
-pub use policy::{CONSOLE, Policy, PolicyError};
+pub use policy::{LoadError, Policy, PolicyError};
 pub use sealed::Sealed;
 pub use spawn::{seal, spawn, spawn_prepared};
 pub use spec::{

@@ -19,34 +19,29 @@
 //! for x86_64 and aarch64 alike, so that a policy that loads on a builder's
 //! PC also loads on the box.
 //!
-//! seccompiler gives a filter one action, so a policy becomes several: one for
-//! each error that refuses and lets the rest pass, and last the one that
-//! allows what is listed and kills. Of their answers the kernel takes the
-//! strictest.
+//! Policies are compiled when an image is made ([`compile`]); on the box a
+//! service gets the compiled one, and its text says what that allows
+//! ([`load_compiled`]).
 //!
 //! Source: seccomp(2); the numbers are seccompiler's tables.
-
-use std::fmt::Write;
 
 use nix::errno::Errno;
 use seccompiler::{TargetArch, compile_from_json};
 
-/// The console's policy; [`load_str`] with [`CONSOLE_NAME`].
-pub const CONSOLE: &str = include_str!("../policies/console.seccomp");
+use crate::bpf::{self, Program};
+pub use crate::bpf::{Arch, Compiled, CompiledError};
+use crate::filter::{self, Rule, Test};
 
-/// The name of [`CONSOLE`] in messages.
-pub const CONSOLE_NAME: &str = "sandbox/policies/console.seccomp";
+/// The ending of a compiled policy's file, beside the text's `seccomp`.
+pub const COMPILED: &str = "bpf";
 
 /// A checked allowlist, compiled for the machine that runs this.
 #[derive(Debug, Clone)]
 pub struct Policy {
     name: String,
     calls: Vec<Allowed>,
-    programs: Vec<Program>,
+    program: Program,
 }
-
-/// One filter, for seccomp(2).
-pub(crate) type Program = Vec<libc::sock_filter>;
 
 /// A call that a policy allows, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +104,17 @@ pub struct PolicyError {
     pub what: String,
 }
 
+/// Why a policy that was compiled before can't be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Its text is wrong.
+    #[error(transparent)]
+    Text(#[from] PolicyError),
+    /// What was compiled from it is.
+    #[error(transparent)]
+    Compiled(#[from] CompiledError),
+}
+
 /// `argINDEX & mask == value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Condition {
@@ -126,20 +132,65 @@ impl std::fmt::Display for Condition {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arch {
-    X86_64,
-    Aarch64,
-}
-
-#[cfg(target_arch = "x86_64")]
-const HERE: Arch = Arch::X86_64;
-#[cfg(target_arch = "aarch64")]
-const HERE: Arch = Arch::Aarch64;
-
 /// Parses and checks a policy and compiles it for this machine. `name` is the
 /// file's name in messages.
+///
+/// # Errors
+/// The first line that is wrong.
 pub fn load_str(name: &str, text: &str) -> Result<Policy, PolicyError> {
+    Ok(Policy {
+        program: compile(name, text, Arch::HERE)?.program,
+        calls: parse(name, text)?,
+        name: name.to_owned(),
+    })
+}
+
+/// Takes a policy that [`compile`] has compiled from `text`, from the bytes of
+/// the file `compiled_name`. The names are for messages.
+///
+/// # Errors
+/// When the text is wrong, or the bytes are, or they do not belong together, or
+/// are for another machine.
+pub fn load_compiled(
+    name: &str,
+    text: &str,
+    compiled_name: &str,
+    compiled: &[u8],
+) -> Result<Policy, LoadError> {
+    let program = Compiled::from_bytes(compiled_name, compiled, name, text)?.program;
+    Ok(Policy {
+        calls: parse(name, text)?,
+        program,
+        name: name.to_owned(),
+    })
+}
+
+/// Parses and checks a policy, for both machines, and compiles it for one.
+///
+/// # Errors
+/// The first line that is wrong.
+pub fn compile(name: &str, text: &str, arch: Arch) -> Result<Compiled, PolicyError> {
+    let calls = parse(name, text)?;
+    let error = |(line, what)| PolicyError {
+        file: name.to_owned(),
+        line,
+        what,
+    };
+    let mut rules = Vec::new();
+    for each in Arch::ALL {
+        let of_each = rules_for(&calls, each).map_err(error)?;
+        if each == arch {
+            rules = of_each;
+        }
+    }
+    let program = filter::build(arch, &rules);
+    // A policy of thousands of conditions.
+    bpf::check(&program, arch).map_err(|(_, what)| error((1, what.to_owned())))?;
+    Ok(Compiled::new(arch, text, program))
+}
+
+/// The lines of a policy.
+fn parse(name: &str, text: &str) -> Result<Vec<Allowed>, PolicyError> {
     let error = |line, what| PolicyError {
         file: name.to_owned(),
         line,
@@ -165,18 +216,7 @@ pub fn load_str(name: &str, text: &str) -> Result<Policy, PolicyError> {
     if calls.iter().all(|call| call.refused.is_some()) {
         return Err(error(1, "allows nothing; not even execve".into()));
     }
-    let mut programs = Vec::new();
-    for arch in [Arch::X86_64, Arch::Aarch64] {
-        let compiled = compile(&calls, arch).map_err(|(line, what)| error(line, what))?;
-        if arch == HERE {
-            programs = compiled;
-        }
-    }
-    Ok(Policy {
-        name: name.to_owned(),
-        calls,
-        programs,
-    })
+    Ok(calls)
 }
 
 impl Policy {
@@ -187,14 +227,14 @@ impl Policy {
 
     /// What it allows on this machine, in the text's order.
     pub fn allowed(&self) -> impl Iterator<Item = &Allowed> {
-        let given = |a: &&Allowed| a.refused.is_none() && on(a, HERE);
+        let given = |a: &&Allowed| a.refused.is_none() && on(a, Arch::HERE);
         self.calls.iter().filter(given)
     }
 
     /// What it refuses on this machine with an error that the program is told,
     /// and that error. All else kills.
     pub fn refused(&self) -> impl Iterator<Item = (&Allowed, String)> {
-        let here = self.calls.iter().filter(|a| on(a, HERE));
+        let here = self.calls.iter().filter(|a| on(a, Arch::HERE));
         here.filter_map(|a| Some((a, format!("{:?}", a.refused?))))
     }
 
@@ -204,10 +244,9 @@ impl Policy {
             .any(|a| a.call == call && a.conditions.is_empty())
     }
 
-    /// The filters in the order in which they are installed: the last one
-    /// closes seccomp(2) itself.
-    pub(crate) fn programs(&self) -> &[Program] {
-        &self.programs
+    /// The filter.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
     }
 }
 
@@ -308,98 +347,61 @@ fn parse_number(text: &str) -> Option<u32> {
     }
 }
 
-/// Compiles for one architecture, or says which line is at fault.
-fn compile(calls: &[Allowed], arch: Arch) -> Result<Vec<Program>, (usize, String)> {
-    let here: Vec<&Allowed> = calls.iter().filter(|a| on(a, arch)).collect();
+/// The rules for one architecture, or which line is at fault. What is refused
+/// comes first, as it is stricter.
+fn rules_for(calls: &[Allowed], arch: Arch) -> Result<Vec<Rule>, (usize, String)> {
+    let mut here: Vec<&Allowed> = calls.iter().filter(|a| on(a, arch)).collect();
+    here.sort_by_key(|a| a.refused.is_none());
+    let rule = |a: &&Allowed| {
+        let number = number(&a.call, arch).ok_or_else(|| {
+            let name = arch.name();
+            let other = match arch {
+                Arch::X86_64 => Arch::Aarch64.name(),
+                Arch::Aarch64 => Arch::X86_64.name(),
+            };
+            let what = format!(
+                "{name} has no system call {:?}; correct it, or write `{other}: {}` if only {other} has it",
+                a.call, a.call
+            );
+            (a.line, what)
+        })?;
+        let test = |c: &Condition| Test {
+            argument: c.index,
+            mask: c.mask,
+            value: c.value,
+        };
+        Ok(Rule {
+            number,
+            tests: a.conditions.iter().map(test).collect(),
+            answer: match a.refused {
+                Some(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
+                None => libc::SECCOMP_RET_ALLOW,
+            },
+        })
+    };
+    here.iter().map(rule).collect()
+}
+
+/// A system call's number. seccompiler gives its tables away only in filters:
+/// this one loads arch, compares, kills, loads the number, and compares that.
+fn number(call: &str, arch: Arch) -> Option<u32> {
     let target = match arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
     };
-    let compiled = |json: String| compile_from_json(json.as_bytes(), target);
-    let error = match filters(&here).into_iter().map(compiled).collect() {
-        Ok(maps) => {
-            let maps: Vec<seccompiler::BpfMap> = maps;
-            let programs = maps.into_iter().filter_map(|mut map| map.remove("main"));
-            return Ok(programs.map(words).collect());
-        }
-        Err(error) => error,
-    };
-    // Which of them? Each on its own tells.
-    let (name, other) = match arch {
-        Arch::X86_64 => ("x86_64", "aarch64"),
-        Arch::Aarch64 => ("aarch64", "x86_64"),
-    };
-    let culprit = here.iter().find(|a| compiled(allowing(&[a])).is_err());
-    Err(match culprit {
-        Some(a) => (
-            a.line,
-            format!(
-                "{name} has no system call {:?}; correct it, or write `{other}: {}` if only {other} has it",
-                a.call, a.call
-            ),
-        ),
-        None => (1, format!("can't be compiled for {name}: {error}")),
-    })
-}
-
-fn words(program: seccompiler::BpfProgram) -> Program {
-    let words = program.iter().map(|i| libc::sock_filter {
-        code: i.code,
-        jt: i.jt,
-        jf: i.jf,
-        k: i.k,
-    });
-    words.collect()
-}
-
-/// The filters in seccompiler's own format, in order.
-fn filters(calls: &[&Allowed]) -> Vec<String> {
-    let mut errors: Vec<Errno> = calls.iter().filter_map(|a| a.refused).collect();
-    errors.sort_by_key(|errno| *errno as i32);
-    errors.dedup();
-    let refusing = errors.into_iter().map(|errno| {
-        let these = calls.iter().filter(|a| a.refused == Some(errno)).copied();
-        let action = format!(r#"{{"errno":{}}}"#, errno as i32);
-        json("allow", &action, &these.collect::<Vec<_>>())
-    });
-    // What is refused must be allowed here, or it would kill.
-    refusing.chain([allowing(calls)]).collect()
-}
-
-/// The filter that allows these calls and kills for any other.
-fn allowing(calls: &[&Allowed]) -> String {
-    json("kill_process", r#""allow""#, calls)
-}
-
-fn json(otherwise: &str, action: &str, calls: &[&Allowed]) -> String {
-    let mut rules = String::new();
-    for allowed in calls {
-        if !rules.is_empty() {
-            rules.push(',');
-        }
-        let mut args = String::new();
-        for c in &allowed.conditions {
-            let separator = if args.is_empty() { "" } else { "," };
-            let (index, mask, value) = (c.index, c.mask, c.value);
-            let _ = write!(
-                args,
-                r#"{separator}{{"index":{index},"type":"dword","op":{{"masked_eq":{mask}}},"val":{value}}}"#
-            );
-        }
-        let _ = write!(rules, r#"{{"syscall":"{}""#, allowed.call);
-        if !args.is_empty() {
-            let _ = write!(rules, r#","args":[{args}]"#);
-        }
-        rules.push('}');
-    }
-    format!(
-        r#"{{"main":{{"mismatch_action":"{otherwise}","match_action":{action},"filter":[{rules}]}}}}"#
-    )
+    let json = format!(
+        r#"{{"main":{{"mismatch_action":"kill_process","match_action":"allow","filter":[{{"syscall":"{call}"}}]}}}}"#
+    );
+    let compiled = compile_from_json(json.as_bytes(), target).ok()?;
+    let compares = compiled.get("main")?.get(4)?;
+    (compares.code == bpf::code::IF_EQUAL).then_some(compares.k)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::answer;
+    use crate::console::{CONSOLE, CONSOLE_NAME};
 
     fn message(text: &str) -> String {
         load_str("bad.seccomp", text).unwrap_err().to_string()
@@ -490,10 +492,164 @@ mod tests {
         let text = "read # in\nopenat = ENOENT # tried\nmmap if arg2 & 4 == 0 # a\nmmap = EACCES if arg2 & 4 == 4 # b\n";
         let policy = load_str("good", text).unwrap();
         assert!(policy.allows("read") && !policy.allows("openat"));
-        // One for each error, and the one that kills.
-        assert_eq!(policy.programs().len(), 3);
         assert!(message("openat = EWHAT # a").contains("unknown error \"EWHAT\""));
         assert!(message("openat = ENOENT # a\nopenat # b").contains("listed by line 1"));
         assert!(message("openat = ENOENT # a").contains("allows nothing"));
+    }
+    fn text_of_every_service() -> Vec<(String, String)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../apps/email/policies");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path.display().to_string(), text)
+        });
+        let all: Vec<_> = files
+            .chain([(CONSOLE_NAME.into(), CONSOLE.into())])
+            .collect();
+        assert!(all.len() > 5, "{}", all.len());
+        all
+    }
+
+    #[test]
+    fn calls_of_32_bits_and_of_x32_are_killed_whatever_a_policy_lists() {
+        const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+        // AUDIT_ARCH_I386 and AUDIT_ARCH_ARM of linux/audit.h.
+        const OTHER: [u32; 2] = [0x4000_0003, 0x4000_0028];
+        for (name, text) in text_of_every_service() {
+            for arch in Arch::ALL {
+                let program = compile(&name, &text, arch).unwrap().program;
+                let ask = |number, arch| answer(&program, number, arch, [0; 6]);
+                let mut listed = 0;
+                for number in 0..1024 {
+                    for other in OTHER {
+                        assert_eq!(ask(number, other), KILL, "{name} {number}");
+                    }
+                    let x32 = number | 0x4000_0000;
+                    assert_eq!(ask(x32, arch.audit()), KILL, "{name} {number}");
+                    listed += u32::from(ask(number, arch.audit()) != KILL);
+                }
+                assert!(listed > 20, "{name} {listed}");
+            }
+        }
+    }
+
+    /// What seccompiler makes of the same rules: it gives a filter one action, so
+    /// one filter for each error, and one that allows and kills; of their answers
+    /// the strictest.
+    fn by_seccompiler(calls: &[Allowed], arch: Arch) -> impl Fn(u32, [u32; 6]) -> u32 {
+        let here: Vec<&Allowed> = calls.iter().filter(|a| on(a, arch)).collect();
+        let argument = |c: &Condition| {
+            format!(
+                r#"{{"index":{},"type":"dword","op":{{"masked_eq":{}}},"val":{}}}"#,
+                c.index, c.mask, c.value
+            )
+        };
+        let rule = |a: &&&Allowed| {
+            let arguments: Vec<String> = a.conditions.iter().map(argument).collect();
+            let arguments = match arguments.is_empty() {
+                true => String::new(),
+                false => format!(r#","args":[{}]"#, arguments.join(",")),
+            };
+            format!(r#"{{"syscall":"{}"{arguments}}}"#, a.call)
+        };
+        let filter = |otherwise: &str, action: &str, calls: &[&Allowed]| {
+            let rules: Vec<String> = calls.iter().map(|a| rule(&a)).collect();
+            let json = format!(
+                r#"{{"main":{{"mismatch_action":"{otherwise}","match_action":{action},"filter":[{}]}}}}"#,
+                rules.join(",")
+            );
+            let target = arch.name().try_into().unwrap();
+            let mut compiled = compile_from_json(json.as_bytes(), target).unwrap();
+            let program = compiled.remove("main").unwrap().into_iter();
+            let word = |i: seccompiler::sock_filter| libc::sock_filter {
+                code: i.code,
+                jt: i.jt,
+                jf: i.jf,
+                k: i.k,
+            };
+            program.map(word).collect::<Program>()
+        };
+        let mut errors: Vec<i32> = here
+            .iter()
+            .filter_map(|a| Some(a.refused? as i32))
+            .collect();
+        errors.sort_unstable();
+        errors.dedup();
+        let mut programs = vec![filter("kill_process", r#""allow""#, &here)];
+        for errno in errors {
+            let these = here
+                .iter()
+                .filter(|a| a.refused.map(|e| e as i32) == Some(errno));
+            let these: Vec<&Allowed> = these.copied().collect();
+            programs.push(filter("allow", &format!(r#"{{"errno":{errno}}}"#), &these));
+        }
+        move |number, arguments| {
+            let answers = programs.iter();
+            let answers = answers.map(|p| answer(p, number, arch.audit(), arguments));
+            // Killing is the smallest as a signed number: kernel/seccomp.c.
+            answers.min_by_key(|answer| *answer as i32).unwrap()
+        }
+    }
+
+    #[test]
+    fn every_shipped_policy_answers_as_seccompiler_s_filters_would() {
+        for (name, text) in text_of_every_service() {
+            let calls = parse(&name, &text).unwrap();
+            // The values that conditions look for, and others.
+            let conditions = calls.iter().flat_map(|a| &a.conditions);
+            let mut values: Vec<u32> = conditions
+                .flat_map(|c| [c.value, c.value | !c.mask, c.value ^ c.mask])
+                .chain([0, 1, 4, u32::MAX])
+                .collect();
+            values.sort_unstable();
+            values.dedup();
+            for arch in Arch::ALL {
+                let program = compile(&name, &text, arch).unwrap().program;
+                let expected = by_seccompiler(&calls, arch);
+                let mut refused = 0;
+                for number in (0..600).chain([0x4000_0000, u32::MAX]) {
+                    for value in &values {
+                        for other in &values {
+                            let arguments = [*value, *other, *value, *other, *value, *other];
+                            let answer = answer(&program, number, arch.audit(), arguments);
+                            assert_eq!(answer, expected(number, arguments), "{name} {number}");
+                            refused += u32::from(answer & libc::SECCOMP_RET_ERRNO != 0);
+                        }
+                    }
+                }
+                assert!(refused > 0, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_this_machine() {
+        for (call, expected) in [
+            ("read", libc::SYS_read),
+            ("execve", libc::SYS_execve),
+            ("seccomp", libc::SYS_seccomp),
+            ("openat2", libc::SYS_openat2),
+        ] {
+            assert_eq!(number(call, Arch::HERE).map(i64::from), Some(expected));
+        }
+        assert_eq!(number("opennat", Arch::HERE), None);
+    }
+
+    #[test]
+    fn a_compiled_policy_says_and_does_what_its_text_does() {
+        let bytes = compile(CONSOLE_NAME, CONSOLE, Arch::HERE)
+            .unwrap()
+            .to_bytes();
+        let loaded = load_compiled(CONSOLE_NAME, CONSOLE, "console.bpf", &bytes).unwrap();
+        let fresh = load_str(CONSOLE_NAME, CONSOLE).unwrap();
+        let written = |policy: &Policy| {
+            let program = policy.program.clone();
+            Compiled::new(Arch::HERE, CONSOLE, program).to_bytes()
+        };
+        assert_eq!(written(&loaded), written(&fresh));
+        assert_eq!(loaded.calls, fresh.calls);
+        let other = format!("{CONSOLE}\nptrace # more\n");
+        let error = load_compiled(CONSOLE_NAME, &other, "console.bpf", &bytes).unwrap_err();
+        assert!(matches!(error, LoadError::Compiled(_)), "{error}");
     }
 }

@@ -138,7 +138,7 @@ fn begin(
         loopback: spec.network.loopback && kept(Protection::NetworkNamespace),
         write_execute: spec.write_execute,
         dumpable: spec.dumpable,
-        filters: spec.policy.programs().to_vec(),
+        filter: spec.policy.program().clone(),
         exec,
         socket: theirs,
         report: report_write,
@@ -277,7 +277,7 @@ mod tests {
                 file_size: 0,
             },
             paths: vec![],
-            policy: crate::policy::load_str("console.seccomp", crate::CONSOLE).unwrap(),
+            policy: crate::console_policy().unwrap(),
             write_execute: WriteExecute::Refused,
             dumpable: Dumpable::Allowed,
         };

@@ -46,7 +46,7 @@ pub struct Spec {
     /// Unix sockets and signals to the outside. `volumes`, `scratch` and
     /// `devices` are allowed by being listed.
     pub paths: Vec<PathRule>,
-    /// The system calls that it may make, from [`crate::policy::load_str`].
+    /// The system calls that it may make, from [`crate::policy`].
     /// It may make namespaces if and only if this lets `clone`, `unshare` or
     /// `setns` have those flags (a zygote's may); mounts are refused by
     /// Landlock even there.

@@ -8,7 +8,7 @@ use manifest::{
     Service,
 };
 use sandbox::{
-    Access, Capability, Cgroup, Connect, CpuLimit, Device, Dumpable, Network, PathRule,
+    Access, Capability, Cgroup, Connect, CpuLimit, Device, Dumpable, LoadError, Network, PathRule,
     PolicyError, Proc, Rlimits, Root, Scratch, Spec, Tcp, User, Volume, WriteExecute, policy,
 };
 use std::fs;
@@ -42,7 +42,7 @@ pub struct Place {
 /// Why a service can't be started as its manifest says.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The policy could not be read.
+    /// The policy's text, or what was compiled from it, could not be read.
     #[error("{}: not read: {source}", path.display())]
     Read {
         /// The file.
@@ -50,15 +50,28 @@ pub enum ServiceError {
         /// What the system said.
         source: io::Error,
     },
-    /// The policy is wrong.
+    /// The policy's text is wrong.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// What was compiled from it can't be used.
+    #[error(transparent)]
+    Compiled(#[from] policy::CompiledError),
+}
+
+impl From<LoadError> for ServiceError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Text(error) => error.into(),
+            LoadError::Compiled(error) => error.into(),
+        }
+    }
 }
 
 /// What the sandbox is to enforce for `service`.
 ///
 /// # Errors
-/// When the image has no such policy, or a wrong one.
+/// When the image has no such policy, or a wrong one, or what was compiled from it
+/// for this machine is missing, broken or made of another text.
 pub fn spec(app: &App, service: &Service, place: &Place) -> Result<Spec, ServiceError> {
     let policy = read_policy(&place.image, &service.policy)?;
     Ok(spec_with(app, service, place, policy))
@@ -264,10 +277,14 @@ fn network(app: &App, service: &Service) -> Network {
 }
 
 fn read_policy(image: &Path, name: &str) -> Result<sandbox::Policy, ServiceError> {
-    let path = image.join("policies").join(name);
-    let text = fs::read_to_string(&path).map_err(|source| ServiceError::Read {
-        path: path.clone(),
+    let text_path = image.join("policies").join(name);
+    let failed = |path: &Path, source| ServiceError::Read {
+        path: path.to_owned(),
         source,
-    })?;
-    Ok(policy::load_str(name, &text)?)
+    };
+    let text = fs::read_to_string(&text_path).map_err(|source| failed(&text_path, source))?;
+    let path = text_path.with_extension(policy::COMPILED);
+    let compiled = fs::read(&path).map_err(|source| failed(&path, source))?;
+    let file = path.to_string_lossy();
+    Ok(policy::load_compiled(name, &text, &file, &compiled)?)
 }

@@ -1,8 +1,9 @@
 //! The app Email, as the sandbox gets it.
 
 use manifest::App;
+use sandbox::policy::{Arch, compile};
 use sandbox::{Capability, Connect, Proc, Spec, User};
-use services::{Place, ServiceError, descriptors, spec};
+use services::{Place, descriptors, spec};
 use std::path::Path;
 
 fn app() -> App {
@@ -16,8 +17,11 @@ fn image(app: &App) -> tempfile::TempDir {
     let image = tempfile::tempdir().unwrap();
     let policies = image.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
+    let compiled = compile("console", sandbox::CONSOLE, Arch::HERE).unwrap();
     for service in &app.services {
-        std::fs::write(policies.join(&service.policy), sandbox::CONSOLE).unwrap();
+        let text = policies.join(&service.policy);
+        std::fs::write(text.with_extension("bpf"), compiled.to_bytes()).unwrap();
+        std::fs::write(text, sandbox::CONSOLE).unwrap();
     }
     image
 }
@@ -219,11 +223,49 @@ fn a_service_without_its_policy_does_not_start() {
     let image = image(&app);
     let service = app.service("gate").unwrap();
     let policy = image.path().join("policies").join(&service.policy);
-    std::fs::write(&policy, "read\n").unwrap();
+    let compiled = policy.with_extension("bpf");
     let place = place(image.path(), "");
-    let error = spec(&app, service, &place).unwrap_err();
-    assert!(matches!(error, ServiceError::Policy(_)), "{error}");
+    let error = || spec(&app, service, &place).unwrap_err().to_string();
+    let (file, text) = (compiled.display(), policy.display());
+
+    // Another text, for the same compiled policy.
+    std::fs::write(&policy, format!("{}ptrace # more\n", sandbox::CONSOLE)).unwrap();
+    let expected =
+        format!("{file}: was not compiled from gate.seccomp as that is now; make the image anew");
+    assert_eq!(error(), expected);
+    std::fs::write(&policy, sandbox::CONSOLE).unwrap();
+    spec(&app, service, &place).unwrap();
+
+    // The other machine's.
+    let [other, name] = match Arch::HERE {
+        Arch::X86_64 => [Arch::Aarch64, Arch::X86_64],
+        Arch::Aarch64 => [Arch::X86_64, Arch::Aarch64],
+    };
+    let bytes = compile("gate.seccomp", sandbox::CONSOLE, other).unwrap();
+    std::fs::write(&compiled, bytes.to_bytes()).unwrap();
+    let expected = format!(
+        "{file}: is for {}, and this machine is {}; make the image anew",
+        other.name(),
+        name.name()
+    );
+    assert_eq!(error(), expected);
+
+    // Half of one.
+    let bytes = compile("gate.seccomp", sandbox::CONSOLE, Arch::HERE).unwrap();
+    std::fs::write(&compiled, &bytes.to_bytes()[..100]).unwrap();
+    let expected = format!("{file}: has 100 bytes, and needs ");
+    assert!(error().starts_with(&expected), "{}", error());
+
+    std::fs::remove_file(&compiled).unwrap();
+    assert!(
+        error().starts_with(&format!("{file}: not read")),
+        "{}",
+        error()
+    );
     std::fs::remove_file(&policy).unwrap();
-    let error = spec(&app, service, &place).unwrap_err().to_string();
-    assert!(error.contains("gate.seccomp: not read"), "{error}");
+    assert!(
+        error().starts_with(&format!("{text}: not read")),
+        "{}",
+        error()
+    );
 }

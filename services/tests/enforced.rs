@@ -5,6 +5,7 @@
 use channels::deliver::{self, Outcome};
 use channels::recipient_check;
 use manifest::App;
+use sandbox::policy::{Arch, compile};
 use sandbox::{Child, Exit, spawn};
 use services::{FIRST, Place, descriptors, spec};
 use std::fs::{self, File, Permissions};
@@ -82,11 +83,11 @@ impl Box {
                 File::create(root.join("dev").join(device)).unwrap();
             }
             let policy = format!("{name}.seccomp");
-            fs::copy(
-                email.join("policies").join(&policy),
-                made("image/policies").join(&policy),
-            )
-            .unwrap();
+            let text = fs::read_to_string(email.join("policies").join(&policy)).unwrap();
+            let compiled = compile(&policy, &text, Arch::HERE).unwrap().to_bytes();
+            let policies = made("image/policies");
+            fs::write(policies.join(format!("{name}.bpf")), compiled).unwrap();
+            fs::write(policies.join(&policy), text).unwrap();
         }
         for volume in ["keys", "tls"] {
             let path = made(&format!("volumes/{volume}"));

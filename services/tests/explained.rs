@@ -30,6 +30,9 @@ fn a_running_app_says_what_it_enforces_and_an_ended_one_nothing() {
     fs::create_dir_all(at("image/roots/small")).unwrap();
     let policy = "execve # start\nwrite # log\nexit_group # end\n";
     fs::write(at("image/policies/small.seccomp"), policy).unwrap();
+    let compiled = sandbox::policy::compile("small", policy, sandbox::policy::Arch::HERE);
+    let compiled = compiled.unwrap().to_bytes();
+    fs::write(at("image/policies/small.bpf"), compiled).unwrap();
     let setting = Setting {
         image: at("image"),
         volumes: at("volumes"),

@@ -5,6 +5,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{self, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::Pid;
+use sandbox::policy;
 use services::leftovers::{Leftovers, adopt_orphans};
 use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs;
@@ -207,11 +208,10 @@ pub fn setting(folder: &Path) -> Setting {
         install(Path::new(library), &root.join(&library[1..]), "0755");
     }
     fs::create_dir_all(image.join("policies")).unwrap();
-    fs::write(
-        image.join("policies/probe.seccomp"),
-        include_str!("probe.seccomp"),
-    )
-    .unwrap();
+    let policy = include_str!("probe.seccomp");
+    let compiled = policy::compile("probe.seccomp", policy, policy::Arch::HERE).unwrap();
+    fs::write(image.join("policies/probe.seccomp"), policy).unwrap();
+    fs::write(image.join("policies/probe.bpf"), compiled.to_bytes()).unwrap();
     Setting {
         image,
         volumes: folder.join("volumes"),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! /app.yaml                     the manifest
-//! /policies/NAME.seccomp        what each service may ask of the kernel
+//! /policies/NAME.seccomp        what each service may ask of the kernel, and why
+//! /policies/NAME.bpf            the same compiled for the machine of the image
 //! /roots/NAME/…                 the file system of each, with its mount points
 //! /licences/PACKAGE/copyright   of Debian's packages in any root
 //! /packages.txt                 these packages and their versions
@@ -21,6 +22,7 @@ use super::step::{Key, Steps, sibling};
 use super::tree::{Node, Tree};
 use anyhow::{Context, Result, bail};
 use manifest::{Argument, Ids, Service};
+use sandbox::policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ pub struct Source {
     text: String,
     /// Name and text.
     policies: BTreeMap<String, String>,
+    /// What they are compiled for.
+    architecture: Architecture,
     /// Each root that a service names, once.
     pub roots: Vec<Root>,
     names: Vec<String>,
@@ -61,6 +65,7 @@ impl Source {
     pub fn for_machine(mut self, architecture: Architecture) -> Self {
         let roots = self.roots.into_iter();
         self.roots = roots.map(|root| root.for_machine(architecture)).collect();
+        self.architecture = architecture;
         self
     }
 
@@ -91,7 +96,7 @@ impl Source {
                     service.name
                 )
             })?;
-            sandbox::policy::load_str(&path, &policy)?;
+            policy::load_str(&path, &policy)?;
             policies.insert(service.policy.clone(), policy);
             let root = service.root.as_str();
             if !source.join(format!("rootfs/{root}.yaml")).is_file() {
@@ -109,7 +114,20 @@ impl Source {
             app,
             text,
             policies,
+            architecture: Architecture::default(),
         })
+    }
+
+    /// The files in `/policies`: each text, and what it is compiled to.
+    fn policy_files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        for (name, text) in &self.policies {
+            let compiled = policy::compile(name, text, self.architecture.of_policies())?;
+            let file = Path::new(name).with_extension(policy::COMPILED);
+            files.insert(file.to_string_lossy().into_owned(), compiled.to_bytes());
+            files.insert(name.clone(), text.clone().into_bytes());
+        }
+        Ok(files)
     }
 }
 
@@ -170,8 +188,8 @@ pub fn lay_out(
 /// Everything that the content is made of.
 fn key(source: &Source, tars: &[Option<PathBuf>], programs: &Programs) -> Result<Key> {
     let mut key = Key::new(include_str!("app.rs")).text(&source.text);
-    for (name, text) in &source.policies {
-        key = key.text(name).text(text);
+    for (name, content) in source.policy_files()? {
+        key = key.text(&name).bytes(&content);
     }
     for (root, tar) in source.roots.iter().zip(tars) {
         key = assemble::key(key, root, tar.as_deref(), programs)?;
@@ -183,8 +201,8 @@ fn key(source: &Source, tars: &[Option<PathBuf>], programs: &Programs) -> Result
 fn tree(source: &Source, tars: &[Option<PathBuf>], programs: &Programs) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.put_file("app.yaml", source.text.as_str());
-    for (name, text) in &source.policies {
-        tree.put_file(&format!("policies/{name}"), text.as_str());
+    for (name, content) in source.policy_files()? {
+        tree.put_file(&format!("policies/{name}"), content);
     }
     let mut packages = BTreeSet::new();
     for ((name, root), tar) in source.names.iter().zip(&source.roots).zip(tars) {
@@ -389,6 +407,30 @@ services:
                 check_programs(&source, root, of).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn each_policy_lies_in_the_image_as_text_and_compiled_for_its_machine() {
+        let text = "execve # start\n";
+        let folder = repository(MANIFEST);
+        let policy = folder.path().join("apps/email/policies/signer.seccomp");
+        fs::write(policy, text).unwrap();
+        for architecture in [Architecture::Arm64, Architecture::Amd64] {
+            let source = Source::read(folder.path(), "email").unwrap();
+            let files = source.for_machine(architecture).policy_files().unwrap();
+            let names: Vec<&String> = files.keys().collect();
+            assert_eq!(names, ["signer.bpf", "signer.seccomp"]);
+            assert_eq!(files["signer.seccomp"], text.as_bytes());
+            let compiled = &files["signer.bpf"];
+            let loaded = policy::load_compiled("signer.seccomp", text, "signer.bpf", compiled);
+            match architecture == Architecture::here().unwrap() {
+                true => assert!(loaded.unwrap().allows("execve")),
+                false => assert!(loaded.unwrap_err().to_string().contains("this machine is")),
+            }
+        }
+        // The box's, unless another machine is named.
+        let source = Source::read(folder.path(), "email").unwrap();
+        assert_eq!(source.architecture, Architecture::Arm64);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! same services run without an emulator (`cargo xtask campaign`).
 
 use anyhow::{Result, bail};
+use sandbox::policy::Arch;
 
 /// One of the two kinds of machine that sandbox policies are written for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,14 @@ impl Architecture {
         match self {
             Self::Arm64 => "arm64",
             Self::Amd64 => "amd64",
+        }
+    }
+
+    /// What sandbox policies are compiled for.
+    pub fn of_policies(self) -> Arch {
+        match self {
+            Self::Arm64 => Arch::Aarch64,
+            Self::Amd64 => Arch::X86_64,
         }
     }
 
