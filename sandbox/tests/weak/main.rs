@@ -123,6 +123,24 @@ fn seccomp() {
     assert_eq!(said(&forbidden, &[Protection::Seccomp]).1, Exit::Code(0));
 }
 
+/// getpid is in the policy, but not for programs of another kind. (aarch64's
+/// 32-bit calls need a 32-bit program, which the box's image has none of.)
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_32_bits_and_of_x32_are_killed_by_the_filter() {
+    for argument in ["32-bit call", "x32 call"] {
+        let spec = spec(argument);
+        let (lines, exit) = said(&spec, &[]);
+        assert_eq!(exit, Exit::Signal(libc::SIGSYS), "{argument}");
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+    let removed = [Protection::Seccomp];
+    assert_eq!(value("32-bit call", &spec("32-bit call"), &removed), "true");
+    // Without the filter the kernel answers, Debian's that it has no x32.
+    let answer = value("x32 call", &spec("x32 call"), &removed);
+    assert!(["ok", "ENOSYS"].contains(&answer.as_str()), "{answer}");
+}
+
 #[test]
 fn landlock() {
     let spec = spec("report");

@@ -54,6 +54,10 @@ fn main() {
             }
             println!("after");
         }
+        #[cfg(target_arch = "x86_64")]
+        Some("32-bit call") => println!("32-bit call={}", sys::getpid_by_int80() > 0),
+        #[cfg(target_arch = "x86_64")]
+        Some("x32 call") => say("x32 call", sys::getpid_of_x32()),
         Some("deeds") => powers::deeds(),
         Some("again") => powers::again(),
         Some("become another") => powers::become_another(),

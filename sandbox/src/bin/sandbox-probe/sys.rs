@@ -65,3 +65,28 @@ pub fn session_keyring() -> i64 {
     // SAFETY: only integers.
     unsafe { libc::syscall(libc::SYS_keyctl, operation, keyring, 0) }
 }
+
+/// getpid(2) as a 32-bit program asks for it: its pid, 1 inside.
+#[cfg(target_arch = "x86_64")]
+pub fn getpid_by_int80() -> i32 {
+    let mut eax: i32 = 20;
+    // SAFETY: number 20 takes no argument and writes to no memory; of the
+    // registers, 32-bit entries of the kernel may clear r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "int 0x80",
+            inout("eax") eax,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    eax
+}
+
+/// getpid(2) with the number that x32 programs give it. A kernel without x32
+/// does not know it.
+#[cfg(target_arch = "x86_64")]
+pub fn getpid_of_x32() -> Result<(), Errno> {
+    const X32_SYSCALL_BIT: libc::c_long = 0x4000_0000;
+    // SAFETY: takes no argument.
+    Errno::result(unsafe { libc::syscall(X32_SYSCALL_BIT | libc::SYS_getpid) }).map(drop)
+}
