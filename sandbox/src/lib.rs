@@ -55,6 +55,7 @@ mod ids;
 mod network;
 mod path_rules;
 pub mod policy;
+mod ready_networks;
 mod root;
 mod sealed;
 mod spawn;
@@ -77,6 +78,7 @@ pub use handle::{Child, Dialer, Exit, kill_process};
 pub use ids::User;
 pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{LoadError, Policy, PolicyError};
+pub use ready_networks::{keep_networks_ready, networks_ready};
 pub use sealed::Sealed;
 pub use spawn::{seal, spawn, spawn_prepared};
 pub use spec::{

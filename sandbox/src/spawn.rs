@@ -19,6 +19,7 @@ use crate::error::SandboxError;
 use crate::handle::Child;
 use crate::network;
 use crate::path_rules::{self, Rule};
+use crate::ready_networks;
 use crate::root::{self, Failed};
 use crate::sealed::{Sealed, Words};
 use crate::spec::{self, Access, Spec, SpecError};
@@ -143,15 +144,25 @@ fn begin(
         socket: theirs,
         report: report_write,
     };
-    let namespaces = namespaces();
+    let network = ready_networks::take(spec);
+    let mut namespaces = namespaces();
+    if network.is_some() {
+        namespaces.remove(CloneFlags::CLONE_NEWNET);
+    }
     let group_fd = group_dir.as_ref().map(|dir| dir.as_fd());
     let parents_end = &ours;
-    let cloned = sys::clone3(namespaces.bits() as u64, group_fd, || {
-        // Or the child would wait for what only it could still send.
-        let number = parents_end.as_raw_fd() as u32;
-        let _ = sys::close_range(number, number);
-        child::run(&plan, ruleset)
-    });
+    let clone = || {
+        sys::clone3(namespaces.bits() as u64, group_fd, || {
+            // Or the child would wait for what only it could still send.
+            let number = parents_end.as_raw_fd() as u32;
+            let _ = sys::close_range(number, number);
+            child::run(&plan, ruleset)
+        })
+    };
+    let cloned = match &network {
+        Some(network) => ready_networks::within(network, clone),
+        None => clone(),
+    };
     let (pid, pidfd) = cloned.map_err(|e| failed("clone3", e.into()))?;
     // From here on, dropping the child is what cleans up.
     let child = Child::new(&spec.name, pid, pidfd, group);
@@ -172,6 +183,7 @@ fn begin(
 }
 
 /// The namespaces that every sandbox has of its own; a cgroup namespace follows.
+/// The network's may lie ready: [`ready_networks`].
 fn namespaces() -> CloneFlags {
     let mut all = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
     for (protection, flag) in [

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use sandbox::{Connect, Network, Tcp, bind_tcp_early, spawn_prepared};
@@ -36,6 +37,51 @@ fn without_loopback_nothing_is_reached_whatever_ports_are_allowed() {
         &run(&spec).0,
         &["connect 80=ENETUNREACH", "datagram=ENETUNREACH"],
     );
+}
+
+/// Waits until so many are ready.
+fn keep_ready(count: usize) {
+    sandbox::keep_networks_ready(count).unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while sandbox::networks_ready() != count {
+        assert!(Instant::now() < end, "{} ready", sandbox::networks_ready());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_network_that_lay_ready_is_one_sandbox_s_alone_and_as_empty_as_any() {
+    let network_of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).unwrap();
+    let home = network_of("thread-self");
+    keep_ready(2);
+    let sleepers: Vec<_> = (0..3)
+        .map(|_| start(&spec(Some("sleep")), vec![]))
+        .collect();
+    let pids = sleepers.iter().map(|(child, _)| child.pid().to_string());
+    let mut networks: Vec<_> = pids.map(|pid| network_of(&pid)).collect();
+    networks.push(home.clone());
+    networks.sort();
+    networks.dedup();
+    assert_eq!(networks.len(), 4);
+    // The caller is where it was.
+    assert_eq!(network_of("thread-self"), home);
+
+    keep_ready(2);
+    let (lines, _) = run(&spec(None));
+    assert_says(&lines, &["connect=EACCES", "unshare net=EPERM"]);
+    let mut spec = spec(Some("ports"));
+    spec.network = Network {
+        loopback: false,
+        ..network(&[], Connect::Any)
+    };
+    let expected = ["connect 80=ENETUNREACH", "datagram=ENETUNREACH"];
+    assert_says(&run(&spec).0, &expected);
+    // With its loopback, which it can bring up only in one of its own.
+    spec.network.loopback = true;
+    assert_says(&run(&spec).0, &["connect 80=ECONNREFUSED", "datagram=ok"]);
+    keep_ready(0);
+    spec.network.loopback = false;
+    assert_says(&run(&spec).0, &expected);
 }
 
 #[test]

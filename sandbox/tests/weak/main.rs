@@ -163,6 +163,21 @@ fn capabilities() {
 }
 
 #[test]
+fn over_a_network_that_lay_ready_not_even_all_capabilities_give_power() {
+    let spec = spec("loopback up");
+    let removed = [Protection::Capabilities];
+    differs("loopback up", &spec, &removed, "EPERM", "ok");
+    sandbox::keep_networks_ready(1).unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while sandbox::networks_ready() == 0 {
+        assert!(std::time::Instant::now() < end);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(value("loopback up", &spec, &removed), "EPERM");
+    sandbox::keep_networks_ready(0).unwrap();
+}
+
+#[test]
 fn no_new_privileges() {
     let removed = [Protection::NoNewPrivileges];
     assert_eq!(status(&[], "NoNewPrivs:"), "1");

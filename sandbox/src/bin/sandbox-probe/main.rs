@@ -54,6 +54,7 @@ fn main() {
             }
             println!("after");
         }
+        Some("loopback up") => say("loopback up", sys::loopback_up()),
         #[cfg(target_arch = "x86_64")]
         Some("32-bit call") => println!("32-bit call={}", sys::getpid_by_int80() > 0),
         #[cfg(target_arch = "x86_64")]

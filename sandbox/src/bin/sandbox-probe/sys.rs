@@ -66,6 +66,21 @@ pub fn session_keyring() -> i64 {
     unsafe { libc::syscall(libc::SYS_keyctl, operation, keyring, 0) }
 }
 
+/// Brings `lo` up, which takes CAP_NET_ADMIN over the network: netdevice(7).
+pub fn loopback_up() -> Result<(), Errno> {
+    // SAFETY: only integers.
+    let socket = Errno::result(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0) })?;
+    // SAFETY: ifreq is plain integers, arrays and pointers, valid as zeroes.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    let operation = libc::SIOCSIFFLAGS as libc::Ioctl;
+    // SAFETY: this request reads a struct ifreq, which outlives the call.
+    Errno::result(unsafe { libc::ioctl(socket, operation, &raw const request) }).map(drop)
+}
+
 /// getpid(2) as a 32-bit program asks for it: its pid, 1 inside.
 #[cfg(target_arch = "x86_64")]
 pub fn getpid_by_int80() -> i32 {
