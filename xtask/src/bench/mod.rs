@@ -4,6 +4,7 @@
 mod image;
 mod isolation;
 pub mod mail;
+mod sandbox;
 
 use crate::tool::tool;
 use anyhow::Result;
@@ -23,6 +24,9 @@ pub enum Bench {
     Mail(mail::MailArguments),
     /// The way of a message in fresh sandboxes beside the same way without any
     Isolation(isolation::IsolationArguments),
+    /// A fresh sandbox, from the request to its program's first instruction, beside
+    /// bubblewrap, crun and runc
+    Sandbox(sandbox::SandboxArguments),
 }
 
 /// Measures, and prints what was measured.
@@ -31,6 +35,7 @@ pub fn run(which: &Bench) -> Result<()> {
         Bench::Image { json } => image::run(*json),
         Bench::Mail(arguments) => mail::run(arguments),
         Bench::Isolation(arguments) => isolation::run(arguments),
+        Bench::Sandbox(arguments) => sandbox::run(arguments),
     }
 }
 

@@ -185,3 +185,8 @@ pub fn host_packages_for_boots() -> Result<()> {
     setup::install(&setup::BOOTING, false)?;
     setup::host_packages(false, false)
 }
+
+/// Makes sure that the programs are there which sandboxes are measured beside.
+pub fn install_other_sandboxes() -> Result<()> {
+    setup::install(&setup::SANDBOXES, false)
+}

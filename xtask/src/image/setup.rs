@@ -59,6 +59,14 @@ pub const BOOTING: [(&str, &str); 14] = [
     ("cpio", "reads back an archive that a test writes"),
 ];
 
+/// Packages that make sandboxes, to measure ours beside theirs.
+pub const SANDBOXES: [(&str, &str); 4] = [
+    ("bubblewrap", "makes sandboxes, as Flatpak's"),
+    ("crun", "makes sandboxes, as containers'"),
+    ("runc", "makes sandboxes, as Docker's containers'"),
+    ("gcc", "assembles the program that they run"),
+];
+
 /// Makes sure that the host packages are there.
 pub fn host_packages(no_install: bool, programs_are_given: bool) -> Result<()> {
     let mut needed = NEEDED.to_vec();
