@@ -25,9 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         println!("cargo::rerun-if-changed={file}");
     }
-    let target = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let known = Arch::ALL.into_iter().find(|arch| arch.name() == target);
-    let arch = known.ok_or_else(|| format!("no policy can be compiled for {target}"))?;
+    let arch = Arch::of_target(&env::var("CARGO_CFG_TARGET_ARCH")?)?;
     let compiled = policy::compile(POLICY, &fs::read_to_string(POLICY)?, arch)?;
     let file = Path::new(&env::var("OUT_DIR")?).join("console.bpf");
     Ok(fs::write(file, compiled.to_bytes())?)

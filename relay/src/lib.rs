@@ -28,6 +28,8 @@ pub const MOST: usize = 32;
 pub const DESCRIPTORS: u64 = 4 + 2 * MOST as u64;
 /// Its seccomp policy, for [`POLICY_NAME`] in messages.
 pub const POLICY: &str = include_str!("../relay.seccomp");
+/// What [`POLICY`] is compiled to.
+pub const COMPILED_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/relay.bpf"));
 /// Where [`POLICY`] stands.
 pub const POLICY_NAME: &str = "relay/relay.seccomp";
 

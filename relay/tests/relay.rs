@@ -78,7 +78,13 @@ impl Relay {
                 path: "/relay".into(),
                 access: Access::Execute,
             }],
-            policy: policy::load_str(relay::POLICY_NAME, relay::POLICY).unwrap(),
+            policy: policy::load_compiled(
+                relay::POLICY_NAME,
+                relay::POLICY,
+                "relay.bpf",
+                relay::COMPILED_POLICY,
+            )
+            .unwrap(),
             write_execute: WriteExecute::Refused,
             dumpable: Dumpable::Allowed,
         };

@@ -61,6 +61,16 @@ impl Arch {
         }
     }
 
+    /// The one that Cargo's `CARGO_CFG_TARGET_ARCH` names: build scripts compile
+    /// policies.
+    ///
+    /// # Errors
+    /// When it is neither; a message.
+    pub fn of_target(name: &str) -> Result<Arch, String> {
+        let known = Self::ALL.into_iter().find(|arch| arch.name() == name);
+        known.ok_or_else(|| format!("no policy can be compiled for {name}"))
+    }
+
     fn of_audit(number: u32) -> Option<Arch> {
         Self::ALL.into_iter().find(|arch| arch.audit() == number)
     }
@@ -137,6 +147,16 @@ impl Compiled {
         }
     }
 
+    /// The filter alone, as the kernel of its machine takes it: an array of struct
+    /// sock_filter.
+    pub fn filter_bytes(&self) -> Vec<u8> {
+        let word = |i: &libc::sock_filter| {
+            let ([a, b], [c, d, e, f]) = (i.code.to_le_bytes(), i.k.to_le_bytes());
+            [a, b, i.jt, i.jf, c, d, e, f]
+        };
+        self.program.iter().flat_map(word).collect()
+    }
+
     /// What the file holds.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -145,11 +165,7 @@ impl Compiled {
         bytes.extend((self.program.len() as u16).to_le_bytes());
         bytes.extend(self.arch.audit().to_le_bytes());
         bytes.extend(self.text);
-        for word in &self.program {
-            bytes.extend(word.code.to_le_bytes());
-            bytes.extend([word.jt, word.jf]);
-            bytes.extend(word.k.to_le_bytes());
-        }
+        bytes.extend(self.filter_bytes());
         bytes
     }
 

@@ -16,7 +16,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::child::{self, Step};
-use crate::filter::{Filter, FilterError};
+use crate::filter::Filter;
 use crate::protocol::{CHILD, CONTROL, ERROR, FORK, MOST_CHILDREN, MOST_HANDED, READY};
 use crate::sys::{self, Forked};
 use crate::weak;
@@ -37,8 +37,6 @@ enum ServeError {
         "descriptor 0 is not /dev/null, and a child would keep it; start the zygote with nothing there"
     )]
     NotNull,
-    #[error(transparent)]
-    Filter(#[from] FilterError),
     #[error("the control socket: {0}; is it a Unix socket of packets (SOCK_SEQPACKET)?")]
     Control(Errno),
 }
@@ -86,7 +84,7 @@ impl Zygote {
         }
         Ok(Zygote {
             control: sys::owned(FIRST),
-            filter: Filter::of_children()?,
+            filter: Filter::of_children(),
             children: Vec::new(),
         })
     }

@@ -139,3 +139,16 @@ pub(crate) fn refuse_write_execute() -> Result<()> {
     const PR_MDWE_REFUSE_EXEC_GAIN: c_ulong = 1;
     prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0)
 }
+
+/// Loads a filter for this process: seccomp(2).
+pub(crate) fn seccomp(program: &[libc::sock_filter]) -> Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let filter = libc::sock_fprog {
+        len,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the kernel copies `len` instructions and writes to none.
+    Errno::result(unsafe { libc::syscall(libc::SYS_seccomp, operation, 0, &raw const filter) })
+        .map(drop)
+}

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 /// After each start: a network namespace takes the kernel some milliseconds to
 /// clean up after its end is reported.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
 /// How many network namespaces lie ready where some do.
 const READY: usize = 1;
 /// All of a sandbox's own, but the network and the cgroup's.

@@ -4,7 +4,7 @@
 use crate::clock::{self, Start};
 use anyhow::{Context, Result};
 use manifest::{App, Service};
-use sandbox::policy::{Arch, compile};
+use sandbox::policy::{Arch, Compiled, compile};
 use sandbox::{Child, Spec};
 use services::{FIRST, Place, descriptors};
 use std::fs::{self, File, Permissions};
@@ -24,8 +24,8 @@ pub struct Ours {
     descriptors: usize,
     /// The root folder, for the others as well.
     pub root: PathBuf,
-    /// The compiled policy, with its header.
-    pub compiled: Vec<u8>,
+    /// What its policy is compiled to.
+    pub compiled: Compiled,
 }
 
 impl Ours {
@@ -50,12 +50,10 @@ impl Ours {
         let policies = image.join("policies");
         fs::create_dir(&policies)?;
         let text = read(&email.join("policies").join(&service.policy))?;
-        let compiled = compile(&service.policy, &text, Arch::HERE)?.to_bytes();
+        let compiled = compile(&service.policy, &text, Arch::HERE)?;
         fs::write(policies.join(&service.policy), text)?;
-        fs::write(
-            policies.join(&service.policy).with_extension("bpf"),
-            &compiled,
-        )?;
+        let file = policies.join(&service.policy).with_extension("bpf");
+        fs::write(file, compiled.to_bytes())?;
         Ok(Self {
             spec: spec(&app, service, &image, folder)?,
             descriptors: descriptors(&app, service).len(),

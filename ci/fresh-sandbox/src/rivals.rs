@@ -23,9 +23,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Of the header of a compiled policy: sandbox/src/bpf.rs.
-const HEADER: usize = 48;
-
 /// A program that makes sandboxes.
 pub struct Rival {
     kind: Kind,
@@ -172,8 +169,7 @@ fn bubblewrap(ours: &Ours, folder: &Path) -> Result<Kind> {
         arguments.extend(["--setenv".into(), name.clone(), value.clone()]);
     }
     let filter = folder.join("filter");
-    let words = ours.compiled.get(HEADER..);
-    fs::write(&filter, words.context("the compiled policy is cut")?)?;
+    fs::write(&filter, ours.compiled.filter_bytes())?;
     Ok(Kind::Bubblewrap {
         arguments,
         filter,

@@ -115,7 +115,12 @@ impl Relay {
 }
 
 fn spec(program: &Path, first_id: u32, cgroup: Option<Cgroup>) -> Result<Spec, RuntimeError> {
-    let policy = policy::load_str(relay::POLICY_NAME, relay::POLICY);
+    let policy = policy::load_compiled(
+        relay::POLICY_NAME,
+        relay::POLICY,
+        "relay.bpf",
+        relay::COMPILED_POLICY,
+    );
     Ok(Spec {
         name: "relay".into(),
         root: Root::Entries(vec![Entry {
