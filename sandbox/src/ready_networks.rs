@@ -102,9 +102,17 @@ fn own() -> nix::Result<OwnedFd> {
     }
 }
 
-/// The thread. It is always in the namespace that it made last, and does
-/// nothing there.
+/// One more. The thread comes back from it, or it would outlive its sandbox.
+fn make(home: &OwnedFd) -> nix::Result<OwnedFd> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let made = own();
+    setns(home, CloneFlags::CLONE_NEWNET)?;
+    made
+}
+
+/// The thread.
 fn keep() {
+    let home = own();
     let mut ready = lock();
     loop {
         if ready.namespaces.len() >= ready.wanted {
@@ -114,7 +122,7 @@ fn keep() {
         }
         drop(ready);
         thread::sleep(LATER);
-        let made = unshare(CloneFlags::CLONE_NEWNET).and_then(|()| own());
+        let made = home.as_ref().map_err(|e| *e).and_then(make);
         if made.is_err() {
             // Whoever starts a sandbox meanwhile hears why from its clone.
             thread::sleep(PAUSE);

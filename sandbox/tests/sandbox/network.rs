@@ -65,8 +65,13 @@ fn a_network_that_lay_ready_is_one_sandbox_s_alone_and_as_empty_as_any() {
     assert_eq!(networks.len(), 4);
     // The caller is where it was.
     assert_eq!(network_of("thread-self"), home);
-
+    // And so is who made them: a network ends with its sandbox.
     keep_ready(2);
+    let own = |task: std::io::Result<std::fs::DirEntry>| {
+        let task = task.unwrap().file_name();
+        network_of(&format!("self/task/{}", task.to_str().unwrap())) == home
+    };
+    assert!(std::fs::read_dir("/proc/self/task").unwrap().all(own));
     let (lines, _) = run(&spec(None));
     assert_says(&lines, &["connect=EACCES", "unshare net=EPERM"]);
     let mut spec = spec(Some("ports"));

@@ -5,7 +5,7 @@
 //! sandbox crate as a release build, beside bubblewrap, crun and runc of Debian
 //! told to isolate as much of the same as they can, in rounds that take turns
 //! (`ci/fresh-sandbox`). Ours is measured with an unused network namespace ready,
-//! without, and sealed before. What the kernel takes for the namespaces alone is
+//! with one made for it (which has its loopback, too), and sealed before. What the kernel takes for the namespaces alone is
 //! measured beside it.
 //!
 //! Limit: the machine here, with cgroups only where it has cgroup v2's controllers.
