@@ -1,18 +1,37 @@
 //! What the kernel says about every process of the app while a stranger is
 //! connected: its user, capabilities, filter and namespaces (proc_pid_status(5),
 //! namespaces(7)), that it is not dumpable, and that nothing of the stranger's
-//! sandboxes is left when he has gone.
+//! sandboxes is left when he has gone. Every cgroup has the limits of the
+//! manifest (cgroup-v2.rst). So has that of the process which a message is in
+//! while it is judged, and which is gone with its message.
 
-use super::InsideArguments;
-use super::internet::BOX;
+use super::internet::{BOX, MAIL};
+use super::letter::letter;
+use super::senders::swaks;
 use super::world::{World, wait_for_mail};
+use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
+use crate::qemu::Machine;
+use crate::workspace;
 use anyhow::{Context, Result, ensure};
+use init::console_sandbox;
+use manifest::{App, Lifetime, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+const FROM: &str = "ada@sender.example";
+/// How many sets lie ready: `pool` in app.yaml.
+const READY: usize = 2;
+/// Where cgroups are.
+const CGROUPS: &str = "/sys/fs/cgroup/services";
+/// What a child that waits for its message has run at the most, and what one
+/// that judges is seen to have run, in microseconds of an emulated processor.
+const JUDGING: u64 = 2_000_000;
+/// Lines that make a message long enough to be judged for seconds.
+const LINES: usize = 500;
 /// Where the app's cgroups are, as in `/proc/PID/cgroup`.
 const GROUPS: &str = "0::/services/email/";
 /// The first id of any service (services/src/ids.rs).
@@ -26,14 +45,21 @@ const OF_ONE_CONNECTION: [&str; 2] = ["smtp-in-", "gate-"];
 
 /// One process of a service.
 #[derive(Debug)]
-struct Process {
-    sandbox: String,
-    pid: String,
+pub(super) struct Process {
+    /// The name of its cgroup.
+    pub(super) sandbox: String,
+    /// Its number on the host.
+    pub(super) pid: String,
     /// The lines of `/proc/PID/status`, by name.
-    status: BTreeMap<String, String>,
+    pub(super) status: BTreeMap<String, String>,
+    /// Whether it executes its program: what lies ready for a connection does not
+    /// yet, and is given its filter only then (sandbox/src/sealed.rs).
+    at_work: bool,
     /// The identifier of each of [`NAMESPACES`].
     namespaces: Vec<String>,
-    /// The owner of `/proc/PID`: root of the host for what is not dumpable.
+    /// The owner of `/proc/PID/environ`: root of the host for what is not dumpable.
+    /// Folders that everybody may read are the process's own all the same
+    /// (`task_dump_owner` in the kernel's fs/proc/base.c).
     owner: String,
 }
 
@@ -42,7 +68,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let mut machine = world.go_on(arguments, None)?;
     let mut agent = Agent::connect(&mut machine)?;
     wait_for_mail(&mut machine)?;
-    let before = sandboxes(&mut agent)?;
+    lie_ready(&mut machine, &mut agent, READY)?;
 
     let stranger = TcpStream::connect((BOX, 25))?;
     stranger.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -50,6 +76,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     BufReader::new(&stranger).read_line(&mut greeting)?;
     ensure!(greeting.starts_with("220 "), "the greeting: {greeting:?}");
 
+    lie_ready(&mut machine, &mut agent, READY + 1)?;
     let processes = processes(&mut agent)?;
     for process in &processes {
         is_confined(process).with_context(|| format!("{} {}", process.sandbox, process.pid))?;
@@ -68,13 +95,18 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         ensure!(there, "no process of {name} among {running:?}");
     }
     share_no_namespace(&mut agent, &processes)?;
+    have_their_limits(&mut agent)?;
 
     let of_the_stranger: Vec<&String> = processes
         .iter()
+        .filter(|process| process.at_work)
         .map(|process| &process.sandbox)
         .filter(|name| OF_ONE_CONNECTION.iter().any(|own| name.starts_with(own)))
-        .filter(|name| !before.contains(*name))
         .collect();
+    ensure!(
+        of_the_stranger.len() == OF_ONE_CONNECTION.len(),
+        "at work for one stranger: {of_the_stranger:?}"
+    );
     drop(stranger);
     machine.wait_until(
         "the end of the stranger's sandboxes",
@@ -85,6 +117,209 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
             Ok(gone.then_some(()))
         },
     )?;
+    a_message_is_alone(&world, &mut machine, &mut agent)
+}
+
+/// Waits until there are so many sets of sandboxes for connections, and a moment
+/// more: one that is being made has not left all of the host's namespaces.
+fn lie_ready(machine: &mut Machine, agent: &mut Agent, sets: usize) -> Result<()> {
+    machine.wait_until("sandboxes that lie ready", Duration::from_secs(60), |_| {
+        let names = sandboxes(agent).unwrap_or_default();
+        let fronts = names.iter().filter(|name| name.starts_with("smtp-in-"));
+        Ok((fronts.count() == sets).then_some(()))
+    })?;
+    thread::sleep(Duration::from_secs(3));
+    Ok(())
+}
+
+/// Has a long message judged and looks meanwhile at the process that it is in: it
+/// has a cgroup and namespaces of its own, and both are gone with the message.
+fn a_message_is_alone(world: &World, machine: &mut Machine, agent: &mut Agent) -> Result<()> {
+    let mut long = letter(MAIL, FROM, ANNA.address, "A long day").bytes;
+    for line in 0..LINES {
+        let words = format!("The heron number {line} of this long day waits for the tide.\r\n");
+        long.extend(words.into_bytes());
+    }
+    let name = thread::scope(|scope| -> Result<String> {
+        let sent = scope.spawn(|| swaks(&world.internet, MAIL, FROM, ANNA.address, &long));
+        let seen = judging(agent).and_then(|name| {
+            is_the_message_s_own(agent, &name).with_context(|| name.clone())?;
+            Ok(name)
+        });
+        let session = sent
+            .join()
+            .map_err(|_| anyhow::anyhow!("swaks panicked"))??;
+        let verdict = session.verdict();
+        ensure!(verdict == "250 2.0.0 Delivered", "{}", session.transcript);
+        seen
+    })?;
+    machine.wait_until(
+        "the end of the message's process",
+        Duration::from_secs(20),
+        |_| {
+            let left = sandboxes(agent).unwrap_or_default();
+            Ok((!left.contains(&name)).then_some(()))
+        },
+    )?;
+    Ok(())
+}
+
+/// The cgroup of the child that is at work on a message.
+fn judging(agent: &mut Agent) -> Result<String> {
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        for name in sandboxes(agent)? {
+            if is_of_a_message(&name) && ran(agent, &name).is_some_and(|ran| ran >= JUDGING) {
+                return Ok(name);
+            }
+        }
+    }
+    anyhow::bail!("no child of SpamAssassin was seen at work")
+}
+
+/// `spamassassin-GENERATION-NUMBER`; the zygote's name has no number.
+fn is_of_a_message(name: &str) -> bool {
+    name.starts_with("spamassassin-") && name.matches('-').count() == 2
+}
+
+/// How long the processes of a cgroup have run, in microseconds; `None` when it
+/// is gone.
+fn ran(agent: &mut Agent, name: &str) -> Option<u64> {
+    let file = format!("{CGROUPS}/email/{name}/cpu.stat");
+    let text = agent.ask_text(&["read", &file]).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec "));
+    line?.parse().ok()
+}
+
+fn is_the_message_s_own(agent: &mut Agent, name: &str) -> Result<()> {
+    let members = format!("{CGROUPS}/email/{name}/cgroup.procs");
+    let pid = agent.ask_text(&["read", &members])?;
+    ensure!(pid.parse::<u32>().is_ok(), "in it is not one: {pid:?}");
+    let child = process(agent, &pid)?.context("it has ended too soon")?;
+    ensure!(child.sandbox == name, "{pid} is in {}", child.sandbox);
+    is_confined(&child)?;
+    limits_are(
+        agent,
+        &format!("email/{name}"),
+        &limits_of_a_message(&app()?)?,
+    )?;
+
+    // Of the zygote it has nothing, nor of the host or another message.
+    let (zygote, _) = name.rsplit_once('-').context("no number")?;
+    let others = processes(agent)?;
+    ensure!(
+        others.iter().any(|other| other.sandbox == zygote),
+        "no process in {zygote}"
+    );
+    let mut taken: BTreeSet<&String> = BTreeSet::new();
+    for other in others.iter().filter(|other| other.pid != pid) {
+        taken.extend(&other.namespaces);
+    }
+    for (kind, namespace) in NAMESPACES.iter().zip(&child.namespaces) {
+        let host = agent.ask_text(&["link", &format!("/proc/1/ns/{kind}")])?;
+        ensure!(*namespace != host, "{namespace} is the host's");
+        ensure!(!taken.contains(namespace), "{namespace} is another's too");
+    }
+    let listed = others.iter().find(|other| other.pid == pid);
+    ensure!(
+        listed.is_some_and(|listed| listed.namespaces == child.namespaces),
+        "it was judged before it had been looked at: use a longer message"
+    );
+    Ok(())
+}
+
+/// The manifest of the image, which is that of the source tree.
+fn app() -> Result<App> {
+    let path = workspace::root().join("apps/email/app.yaml");
+    Ok(manifest::read("app.yaml", &std::fs::read_to_string(path)?)?)
+}
+
+/// Files of a cgroup, and what is in them.
+type Limits = Vec<(&'static str, String)>;
+
+/// What a service's manifest says, in the words of cgroup-v2.rst.
+fn limits(service: &Service, tasks: u32, all_die_together: bool) -> Limits {
+    let cpu = service.limits.cpu.map_or("max".into(), |share| {
+        // Of each tenth of a second.
+        (share.of_one_processor() * 1000).to_string()
+    });
+    vec![
+        ("memory.max", service.limits.memory.bytes().to_string()),
+        ("memory.swap.max", "0".into()),
+        ("memory.oom.group", u8::from(all_die_together).to_string()),
+        ("pids.max", tasks.to_string()),
+        ("cpu.max", format!("{cpu} 100000")),
+    ]
+}
+
+/// A child is one task with the memory and the time of its service.
+fn limits_of_a_message(app: &App) -> Result<Limits> {
+    let service = app.service("spamassassin").context("spamassassin")?;
+    Ok(limits(service, 1, true))
+}
+
+/// Every cgroup of the app and the console's have the limits that they should,
+/// and the box has no swap besides.
+fn have_their_limits(agent: &mut Agent) -> Result<()> {
+    let app = app()?;
+    let mut looked = BTreeSet::new();
+    for name in sandboxes(agent)? {
+        let of_service = |service: &&Service| {
+            let rest = name.strip_prefix(service.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let service = app.services.iter().find(of_service);
+        let service = service.with_context(|| format!("{name} is of no service"))?;
+        let expected = match service.lifetime {
+            _ if is_of_a_message(&name) => limits_of_a_message(&app)?,
+            // It outlives a child that takes too much.
+            Lifetime::PerMessage { .. } => limits(service, service.limits.tasks, false),
+            _ => limits(service, service.limits.tasks, true),
+        };
+        match limits_are(agent, &format!("email/{name}"), &expected) {
+            // A connection of before has ended meanwhile.
+            Err(_) if !sandboxes(agent)?.contains(&name) => continue,
+            result => result?,
+        }
+        looked.insert(if is_of_a_message(&name) {
+            "a message"
+        } else {
+            service.name.as_str()
+        });
+    }
+    let daemons = app.services.iter().filter(|service| {
+        // What runs once has ended.
+        !matches!(service.lifetime, Lifetime::Once { .. })
+    });
+    let all: BTreeSet<&str> = daemons
+        .map(|service| service.name.as_str())
+        .chain(["a message"])
+        .collect();
+    ensure!(looked == all, "{looked:?}, and not {all:?}");
+
+    let console = console_sandbox::spec()?;
+    let console = console.cgroup.context("the console's cgroup")?;
+    let expected = [
+        ("memory.max", console.memory_max.to_string()),
+        ("memory.swap.max", "0".into()),
+        ("memory.oom.group", "1".into()),
+        ("pids.max", console.pids_max.to_string()),
+    ];
+    limits_are(agent, "console", &expected)?;
+    let swaps = agent.ask_text(&["read", "/proc/swaps"])?;
+    ensure!(swaps.lines().count() == 1, "there is swap: {swaps}");
+    Ok(())
+}
+
+/// The cgroup's files say exactly this.
+fn limits_are(agent: &mut Agent, name: &str, expected: &[(&'static str, String)]) -> Result<()> {
+    for (file, value) in expected {
+        let path = format!("{CGROUPS}/{name}/{file}");
+        let found = agent.ask_text(&["read", &path])?;
+        ensure!(found == *value, "{path} is {found:?}, not {value:?}");
+    }
     Ok(())
 }
 
@@ -99,42 +334,53 @@ fn sandboxes(agent: &mut Agent) -> Result<BTreeSet<String>> {
 }
 
 /// Every process in one of them.
-fn processes(agent: &mut Agent) -> Result<Vec<Process>> {
+pub(super) fn processes(agent: &mut Agent) -> Result<Vec<Process>> {
     let mut found = Vec::new();
     for pid in agent.ask_text(&["list", "/proc"])?.lines() {
-        if pid.parse::<u32>().is_err() {
-            continue;
+        if pid.parse::<u32>().is_ok() {
+            found.extend(process(agent, pid)?);
         }
-        // A process that has ended meanwhile has no files any more.
-        let Ok(group) = agent.ask_text(&["read", &format!("/proc/{pid}/cgroup")]) else {
-            continue;
-        };
-        let Some(sandbox) = group.strip_prefix(GROUPS) else {
-            continue;
-        };
-        let status = agent.ask_text(&["read", &format!("/proc/{pid}/status")])?;
-        let status = status.lines().filter_map(|line| line.split_once(":\t"));
-        let mut namespaces = Vec::new();
-        for kind in NAMESPACES {
-            namespaces.push(agent.ask_text(&["link", &format!("/proc/{pid}/ns/{kind}")])?);
-        }
-        found.push(Process {
-            sandbox: sandbox.to_owned(),
-            pid: pid.to_owned(),
-            status: status.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            namespaces,
-            owner: agent.ask_text(&["owner", &format!("/proc/{pid}")])?,
-        });
     }
     Ok(found)
 }
 
-fn is_confined(process: &Process) -> Result<()> {
+/// This process, if it is in one of them.
+pub(super) fn process(agent: &mut Agent, pid: &str) -> Result<Option<Process>> {
+    // A process that has ended meanwhile has no files any more.
+    let Ok(group) = agent.ask_text(&["read", &format!("/proc/{pid}/cgroup")]) else {
+        return Ok(None);
+    };
+    let Some(sandbox) = group.strip_prefix(GROUPS) else {
+        return Ok(None);
+    };
+    let status = agent.ask_text(&["read", &format!("/proc/{pid}/status")])?;
+    let status = status.lines().filter_map(|line| line.split_once(":\t"));
+    let mut namespaces = Vec::new();
+    for kind in NAMESPACES {
+        namespaces.push(agent.ask_text(&["link", &format!("/proc/{pid}/ns/{kind}")])?);
+    }
+    Ok(Some(Process {
+        sandbox: sandbox.to_owned(),
+        pid: pid.to_owned(),
+        status: status.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        namespaces,
+        owner: agent.ask_text(&["owner", &format!("/proc/{pid}/environ")])?,
+        at_work: !agent
+            .ask_text(&["link", &format!("/proc/{pid}/exe")])?
+            .ends_with("/supervisor"),
+    }))
+}
+
+/// It has no id of the host and no power that it was not given, its calls are
+/// filtered, and nobody can trace it.
+pub(super) fn is_confined(process: &Process) -> Result<()> {
     let field = |name: &str| {
         let value = process.status.get(name).map(String::as_str);
         value.with_context(|| format!("no {name}"))
     };
-    ensure!(field("Seccomp")? == "2", "Seccomp is {}", field("Seccomp")?);
+    if process.at_work {
+        ensure!(field("Seccomp")? == "2", "Seccomp is {}", field("Seccomp")?);
+    }
     ensure!(
         field("NoNewPrivs")? == "1",
         "NoNewPrivs is {}",
@@ -160,7 +406,7 @@ fn is_confined(process: &Process) -> Result<()> {
     // proc(5): whoever is not dumpable has files in /proc that belong to root.
     ensure!(
         process.owner == "0",
-        "it is dumpable: /proc/{} is {}'s",
+        "it is dumpable: /proc/{}/environ is {}'s",
         process.pid,
         process.owner
     );
