@@ -133,8 +133,13 @@ pub const ALL: &[Scenario] = &[
         run: mail::rules,
     },
     Scenario {
+        name: "mail_learns",
+        about: "what Anna moves into Junk and out of it: judged otherwise, for her alone",
+        run: mail::learns,
+    },
+    Scenario {
         name: "mail_locked",
-        about: "every process of the app: its namespaces, user, filter; none can be traced",
+        about: "every process of the app: namespaces, user, filter, limits; a message's too",
         run: mail::locked,
     },
     Scenario {

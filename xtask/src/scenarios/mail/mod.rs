@@ -20,6 +20,7 @@ mod explained;
 mod goes_on;
 mod internet;
 mod lands;
+mod learns;
 mod letter;
 mod locked;
 mod measured;
@@ -81,6 +82,7 @@ enum Part {
     PowerCut,
     GoesOn,
     Locked,
+    Learns,
     Explained,
     Rules,
     Unseen,
@@ -101,8 +103,8 @@ macro_rules! scenario {
     };
 }
 scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
-    backlogs: Backlogs, explained: Explained, goes_on: GoesOn, locked: Locked, rules: Rules,
-    power_cut: PowerCut, unseen: Unseen);
+    backlogs: Backlogs, explained: Explained, goes_on: GoesOn, learns: Learns, locked: Locked,
+    rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
 /// A campaign in a world of its own; `folder` holds what is to be done.
 pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
@@ -153,6 +155,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::Explained => explained::run(arguments),
         Part::Rules => rules::run(arguments),
         Part::Locked => locked::run(arguments),
+        Part::Learns => learns::run(arguments),
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),

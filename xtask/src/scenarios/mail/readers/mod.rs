@@ -1,12 +1,12 @@
-//! The programs that read mail: each fetches a whole folder over IMAPS, and
-//! trusts exactly the certificate that the box showed when it was set up.
+//! The programs that read mail, or move it: each fetches a whole folder over
+//! IMAPS, and trusts exactly the certificate that the box showed when it was set up.
 
 mod curl;
 mod imaplib;
 mod mbsync;
 
 pub(super) use curl::curl;
-pub(super) use imaplib::imaplib;
+pub(super) use imaplib::{imap_move, imaplib};
 pub(super) use mbsync::mbsync;
 
 use super::peers::WORLD;
