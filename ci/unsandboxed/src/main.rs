@@ -130,6 +130,7 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
     let (check, check_end) = UnixStream::pair()?;
     let (deliver, deliver_end) = UnixStream::pair()?;
     let (spam, spam_end) = UnixStream::pair()?;
+    let (tokens, tokens_end) = UnixStream::pair()?;
     let dns = dial(&house.names, DNS).context("dns")?;
     let lmtp = dial(&house.mail, LMTP).context("lmtp")?;
     let name = house.hostname.clone();
@@ -137,14 +138,13 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
         let ends = gate::Channels {
             check: check_end,
             deliver: deliver_end,
-            // Nobody asks: one Perl judges for all, without anybody's table.
-            tokens: UnixStream::pair()?.0,
+            tokens: tokens_end,
             dovecot: lmtp,
         };
         gate::serve(&name, Path::new("/nonexistent"), ends).context("the gate")
     });
     let scanner = Arc::clone(house);
-    let scan = thread::spawn(move || scan(&scanner.perls, spam_end));
+    let scan = thread::spawn(move || scan(&scanner.perls, spam_end, tokens));
     let channels = Channels {
         connection,
         dns,
@@ -169,7 +169,7 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
 }
 
 /// The other end of `spam-check`, as the zygote's child is it.
-fn scan(perls: &Perls, mut end: UnixStream) -> Result<()> {
+fn scan(perls: &Perls, mut end: UnixStream, mut tokens: UnixStream) -> Result<()> {
     let mut length = [0; 4];
     if end.read_exact(&mut length).is_err() {
         // There was no message.
@@ -179,5 +179,6 @@ fn scan(perls: &Perls, mut end: UnixStream) -> Result<()> {
     anyhow::ensure!(length <= spam_check::MAX_MESSAGE, "too long");
     let mut message = vec![0; length];
     end.read_exact(&mut message)?;
-    Ok(end.write_all(perls.verdict(&message)?.as_bytes())?)
+    let line = perls.verdict(&message, &mut tokens)?;
+    Ok(end.write_all(line.as_bytes())?)
 }

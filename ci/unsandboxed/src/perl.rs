@@ -2,7 +2,8 @@
 //! script, and judge one message after another without a fork.
 
 use anyhow::{Context, Result, bail};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -12,23 +13,39 @@ const ZYGOTE: &str = include_str!("../../../overlays/spamassassin/usr/lib/projec
 const LOADED: &str = "my $library = ";
 const NEEDED: &str = "# The time that a scan takes";
 /// In place of what is between: length and message on standard input, a line
-/// with the verdict on standard output; an empty line once it is loaded.
+/// with the verdict on standard output; an empty line once it is loaded. Before
+/// the verdict comes what the child asks over `tokens`, after a line with its
+/// length; the answer is read from standard input.
 const LOOP: &str = r#"
 $| = 1;
 binmode STDIN;
+binmode STDOUT;
+sub bytes {
+    my ($wanted) = @_;
+    my $all = '';
+    while (length $all < $wanted) {
+        read(STDIN, $all, $wanted - length $all, length $all) or exit 1;
+    }
+    return $all;
+}
+{
+    no warnings 'redefine';
+    *Zy::Tokens::exchange = sub {
+        my ($question, $wanted) = @_;
+        print 'tokens ', length $question, "\n", $question;
+        return bytes($wanted);
+    };
+}
 print "\n";
 while (read(STDIN, my $length, 4) == 4) {
-    my $wanted = unpack 'N', $length;
-    my $message = '';
-    while (length $message < $wanted) {
-        read(STDIN, $message, $wanted - length $message, length $message) or exit 1;
-    }
+    my $message = bytes(unpack 'N', $length);
     shorten_headers(\$message);
     print VERDICT;
 }
 exit 0;
 "#;
-const SCAN: &str = "verdict($message)";
+const SCAN: &str = "verdict($message, 1)";
+const ASKS: &str = "tokens ";
 const NO_SCAN: &str = r#""score=0.0 required=5.0 tests=BENCH_NOT_SCANNED\n""#;
 
 /// Becomes a Perl with this root directory.
@@ -107,8 +124,9 @@ impl Perls {
         idle.clear();
     }
 
-    /// The line about a message, from the next Perl that is free.
-    pub(crate) fn verdict(&self, message: &[u8]) -> Result<String> {
+    /// The line about a message, from the next Perl that is free, which may ask
+    /// over `tokens`.
+    pub(crate) fn verdict(&self, message: &[u8], tokens: &mut UnixStream) -> Result<String> {
         let guard = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let mut idle = self
             .back
@@ -116,7 +134,7 @@ impl Perls {
             .unwrap_or_else(PoisonError::into_inner);
         let mut perl = idle.pop().context("a Perl")?;
         drop(idle);
-        let line = perl.judge(message);
+        let line = perl.judge(message, tokens);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(perl);
         self.back.notify_one();
@@ -125,12 +143,20 @@ impl Perls {
 }
 
 impl Perl {
-    fn judge(&mut self, message: &[u8]) -> Result<String> {
+    fn judge(&mut self, message: &[u8], tokens: &mut UnixStream) -> Result<String> {
         let length = u32::try_from(message.len())?;
         self.to.write_all(&length.to_be_bytes())?;
         self.to.write_all(message)?;
         self.to.flush()?;
-        self.line()
+        let mut line = self.line()?;
+        if let Some(length) = line.trim_end().strip_prefix(ASKS) {
+            let mut question = vec![0; length.parse()?];
+            self.from.read_exact(&mut question)?;
+            self.to.write_all(&answer(tokens, &question)?)?;
+            self.to.flush()?;
+            line = self.line()?;
+        }
+        Ok(line)
     }
 
     fn line(&mut self) -> Result<String> {
@@ -142,6 +168,18 @@ impl Perl {
     }
 }
 
+/// What the gate answers (channels/src/tokens.rs): eight bytes for the messages
+/// and for each token.
+fn answer(tokens: &mut UnixStream, question: &[u8]) -> Result<Vec<u8>> {
+    let Some(count) = question.first_chunk() else {
+        bail!("half a question about tokens");
+    };
+    tokens.write_all(question)?;
+    let mut answer = vec![0; 8 * (1 + u32::from_be_bytes(*count) as usize)];
+    tokens.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,9 +187,10 @@ mod tests {
     #[test]
     fn the_script_is_the_zygotes_without_its_children() {
         let text = script(true).unwrap();
-        assert!(text.contains("print verdict($message);") && text.contains("sub verdict {"));
+        assert!(text.contains("print verdict($message, 1);") && text.contains("sub verdict {"));
         assert!(!text.contains("Zy::serve()") && !text.contains("sub take"));
-        assert!(text.contains("$assassin->compile_now"));
+        assert!(text.contains("Zy::Rules::load("));
+        assert!(text.contains("*Zy::Tokens::exchange = sub") && text.contains(ASKS));
         assert!(script(false).unwrap().contains("print \"score=0.0"));
     }
 }
