@@ -36,6 +36,19 @@ use constant {
     *Mail::SpamAssassin::Util::portable_getpwuid = sub { ('nobody', '*', $_[0], $_[0], '', '', '', '/nonexistent') };
 }
 
+# SpamAssassin calls eval tests through some 150 small functions, which it compiles
+# for each message and takes away after it. Rules don't change once they are
+# loaded: so they are compiled for the first message here, and stay.
+{
+    no warnings qw(redefine once);
+    my $compile = \&Mail::SpamAssassin::PerMsgStatus::register_plugin_eval_glue;
+    *Mail::SpamAssassin::PerMsgStatus::register_plugin_eval_glue = sub {
+        # Whatever is in it at the end is taken away.
+        local @Mail::SpamAssassin::PerMsgStatus::TEMPORARY_METHODS;
+        $compile->(@_);
+    };
+}
+
 # A child can't load what is missing, and SpamAssassin would go on without it
 # and find less. So: every charset, and whatever a first message needs.
 for my $name (Encode->encodings(':all')) {
