@@ -2,8 +2,11 @@
 //! leave nothing behind. It is the same count on a booted box, where the agent
 //! makes it, and on the machine here.
 //!
-//! A namespace lives as long as a process, a descriptor or a mount holds it;
-//! all three are counted.
+//! Namespaces are counted that a process is in or has open. Limits: one that is
+//! held by nothing but a mount is seen only as a mount more of the maker's, and one
+//! held by a mount elsewhere, or by a descriptor that lies in a socket, is not seen.
+//! Descriptors, threads and mounts are those of the maker alone. What the kernel has
+//! not taken apart yet, but nobody can reach any more, counts as gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,6 +29,8 @@ pub struct Sight<'a> {
     /// The cgroup below which sandboxes are, below the root.
     pub cgroup: Option<&'a str>,
 }
+
+const KINDS: [&str; 7] = ["net", "pid", "user", "mnt", "ipc", "uts", "cgroup"];
 
 /// How many there are of each kind: `process NAME`, `namespace KIND`,
 /// `descriptor`, `thread` and `mount` of the maker, `file`, `cgroup`.
@@ -83,16 +88,31 @@ fn processes(proc: &Path, counts: &mut Counts) -> io::Result<()> {
         *counts
             .entry(format!("process {program}{dead}"))
             .or_default() += 1;
-        for kind in ["net", "pid", "user", "mnt", "ipc", "uts", "cgroup"] {
-            if let Ok(link) = fs::read_link(entry.path().join("ns").join(kind)) {
-                namespaces.insert((kind, link));
-            }
-        }
+        namespaces.extend(namespaces_of(&entry.path()));
     }
-    for (kind, _) in namespaces {
+    for namespace in namespaces {
+        let kind = namespace.split(':').next().unwrap_or_default();
         *counts.entry(format!("namespace {kind}")).or_default() += 1;
     }
     Ok(())
+}
+
+/// The namespaces that a process is in or has open, `net:[4026531840]` say
+/// (namespaces(7)); none of one that has ended.
+fn namespaces_of(process: &Path) -> Vec<String> {
+    let inside = KINDS.map(|kind| process.join("ns").join(kind));
+    let open = fs::read_dir(process.join("fd")).into_iter().flatten();
+    let open = open.flatten().map(|entry| entry.path());
+    let links = inside.into_iter().chain(open);
+    links
+        .filter_map(|link| fs::read_link(link).ok()?.to_str().map(str::to_owned))
+        .filter(|name| {
+            let kind = name
+                .strip_suffix(']')
+                .and_then(|name| name.split_once(":["));
+            kind.is_some_and(|(kind, _)| KINDS.contains(&kind))
+        })
+        .collect()
 }
 
 /// How many entries of some kind are below `folder`, in its own file system;
@@ -193,6 +213,28 @@ mod tests {
         assert_eq!((after["file"], after["cgroup"]), (2, 1));
         assert!(before["namespace net"] >= 1);
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_namespace_that_nobody_is_in_and_that_is_open_is_seen() {
+        let mut child = Command::new("unshare")
+            .args(["--net", "sleep", "600"])
+            .spawn()
+            .unwrap();
+        let place = format!("/proc/{}/ns/net", child.id());
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let other = (0..500).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            fs::read_link(&place).ok().filter(|link| *link != own)
+        });
+        let other = other.unwrap().to_str().unwrap().to_owned();
+        let held = fs::File::open(&place).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let is_seen = || namespaces_of(Path::new("/proc/self")).contains(&other);
+        assert!(is_seen());
+        drop(held);
+        assert!(!is_seen());
     }
 
     #[test]
