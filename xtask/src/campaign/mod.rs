@@ -5,8 +5,8 @@
 //! descriptor, thread, cgroup or file more than after the first.
 //!
 //! Natively (`ci/native`) by default; `--in-guest` is a booted box, slowly. What
-//! was done is in `target/campaign/messages.json` after every batch, and
-//! `--resume` goes on from there. A batch that was interrupted is sent again;
+//! was done is in `target/campaign/native.json` or `guest.json` after every batch,
+//! and `--resume` goes on from there. A batch that was interrupted is sent again;
 //! messages of the interrupted one bear another mark and are not counted.
 
 mod guest;
@@ -70,15 +70,22 @@ pub struct Arguments {
 /// Runs it.
 pub fn run(which: &Campaign) -> Result<()> {
     let Campaign::Messages(arguments) = which;
-    let file = workspace::target().join("campaign/messages.json");
+    let place = if arguments.in_guest {
+        "guest"
+    } else {
+        "native"
+    };
+    let folder = workspace::target().join("campaign");
+    let file = folder.join(place).with_extension("json");
     let state = State::begin(file, arguments.count, arguments.resume, arguments.in_guest)?;
+    let step = step(arguments.count);
     let state = match arguments.in_guest {
-        true => guest::run(state)?,
-        false => native::run(state, &workspace::target().join("campaign/box"), BATCH)?,
+        true => guest::run(state, step)?,
+        false => native::run(state, &folder.join("box"), step)?,
     };
     let result = with_place(json!({
         "campaign": "messages",
-        "where": if state.in_guest { "guest" } else { "native" },
+        "where": place,
         "result": state,
         "messages_a_minute": state.rate(),
     }));
@@ -88,6 +95,11 @@ pub fn run(which: &Campaign) -> Result<()> {
         println!("{}", state.words());
     }
     Ok(())
+}
+
+/// Messages between two looks: at least two looks, or nothing is compared.
+fn step(count: u64) -> u64 {
+    BATCH.min(count.div_ceil(2)).max(1)
 }
 
 /// How far it is. Saved after every batch.
@@ -229,7 +241,7 @@ pub fn few() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("messages.json");
     let state = State::begin(file, COUNT, false, false)?;
-    let done = native::run(state, folder.path(), COUNT / 2)?;
+    let done = native::run(state, folder.path(), step(COUNT))?;
     ensure!(
         done.done == COUNT && !done.last.is_empty(),
         "not all was done"
@@ -475,6 +487,11 @@ mod tests {
         let unseen = sent(Kind::DoesNotWait);
         assert_eq!(judge(&unseen, &found).unwrap().unseen, 1);
         assert_eq!(judge(&unseen, &[]).unwrap(), Tally::default());
+    }
+
+    #[test]
+    fn even_a_short_campaign_has_a_second_look() {
+        assert_eq!([1, 2, 60, 100, 10_000].map(step), [1, 1, 30, 50, 100]);
     }
 
     #[test]
