@@ -17,6 +17,7 @@ use crate::card_image::{self, CardError};
 use crate::snapshot;
 use crate::tool::{ToolError, tool};
 use crate::usb_cable::{self, Cable};
+use nix::time::ClockId;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -320,6 +321,15 @@ impl Machine {
     /// The page's address.
     pub fn page(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.console)
+    }
+
+    /// The processor time that the emulator has used so far, whatever else this
+    /// machine had to do: clock_getcpuclockid(3).
+    pub fn processor_time(&self) -> Result<Duration, QemuError> {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        let used = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now);
+        let used = used.map_err(|errno| io_error("QEMU's processor time")(errno.into()))?;
+        Ok(used.into())
     }
 
     /// The socket behind the box's second serial port (`virt` only).

@@ -5,7 +5,7 @@ use agent::leftovers::Sight;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,6 +44,7 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         }
         ["exec", argv @ ..] if !argv.is_empty() => exec(&format!("{PROC}/1/root"), argv),
         ["run", argv @ ..] if !argv.is_empty() => exec(BROUGHT, argv),
+        ["start", argv @ ..] if !argv.is_empty() => start(argv),
         _ => Err(io::Error::other(format!(
             "no such request: {}",
             words.join(" ")
@@ -212,6 +213,23 @@ fn lay_over(path: &str, text: &str) -> io::Result<Vec<u8>> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(said.trim().to_owned()))
+}
+
+/// Starts a program that the test brought along, waits for the first line that it
+/// says and leaves it at work. Its input stays open until the box is off.
+fn start(argv: &[&str]) -> io::Result<Vec<u8>> {
+    let mut child = Command::new(format!("{PROC}/self/exe"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .args(["exec", BROUGHT])
+        .args(argv)
+        .spawn()?;
+    let mut output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let mut line = String::new();
+    BufReader::new(&mut output).read_line(&mut line)?;
+    // Its ends of the pipes are closed when the agent ends, and it is reaped then.
+    std::mem::forget((child, output));
+    Ok(line.into_bytes())
 }
 
 /// Runs a program with `root` as its root: the box's, or that of the programs

@@ -2,7 +2,7 @@
 //! date, host and commit. Nothing here passes or fails by a time.
 
 mod image;
-mod isolation;
+pub mod isolation;
 pub mod mail;
 mod sandbox;
 

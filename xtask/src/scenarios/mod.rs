@@ -173,6 +173,8 @@ pub struct Lab {
     virt_u_boot: PathBuf,
     agent: Vec<u8>,
     bless: bool,
+    /// Besides what every test brings along for the agent to run.
+    brought: Tree,
     /// Made by the first test that needs it.
     mail_moment: OnceCell<mail::Moment>,
     /// Held, so that a second test run does not take this one's cards away.
@@ -193,8 +195,15 @@ impl Lab {
             virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
             agent: guest::agent_program()?,
             bless,
+            brought: Tree::default(),
             mail_moment: OnceCell::new(),
         })
+    }
+
+    /// The same, where the box of the tests of mail has this program besides.
+    pub fn bringing(mut self, name: &str, program: Vec<u8>) -> Self {
+        self.brought.put_program(name, program);
+        self
     }
 
     /// The folder of the box that the tests of mail go on from.

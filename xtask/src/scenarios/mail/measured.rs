@@ -20,7 +20,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// SPF lets [`MAIL`] send for this domain, and there is no DKIM to check.
-const SENDER: &str = "ada@plain.example";
+pub(super) const SENDER: &str = "ada@plain.example";
 /// Where the app's image shows the zygote (docs/architecture.md), and what it is.
 const ZYGOTE: &str = "/run/apps/email/roots/spamassassin/usr/lib/projectx/zygote.pl";
 const ZYGOTE_TEXT: &str =
@@ -126,7 +126,7 @@ fn the_box(
 
 /// Has the zygote started anew with children that answer at once. Returns how
 /// many messages it took until one showed that.
-fn lay_over_the_scan(
+pub(super) fn lay_over_the_scan(
     world: &World,
     machine: &mut Machine,
     agent: &mut Agent,
@@ -159,7 +159,7 @@ fn without_scan() -> Result<String> {
 }
 
 /// Everything that Anna got.
-fn mailbox(world: &World) -> Result<Vec<Vec<u8>>> {
+pub(super) fn mailbox(world: &World) -> Result<Vec<Vec<u8>>> {
     let mut all = Vec::new();
     for folder in ["INBOX", "Junk"] {
         all.extend(curl(&world.internet, &world.folder, ANNA, folder)?);
@@ -168,7 +168,12 @@ fn mailbox(world: &World) -> Result<Vec<Vec<u8>>> {
 }
 
 fn marked(messages: &[Vec<u8>]) -> usize {
-    messages.iter().filter(|message| has(message, MARK)).count()
+    messages.iter().filter(|one| is_marked(one)).count()
+}
+
+/// Whether it went past the scan.
+pub(super) fn is_marked(message: &[u8]) -> bool {
+    has(message, MARK)
 }
 
 /// Whether the uppermost 2 KB, where the box's own header fields are, hold it.

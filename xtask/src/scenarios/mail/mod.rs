@@ -19,6 +19,7 @@ mod dialogue;
 mod explained;
 mod goes_on;
 mod internet;
+mod isolated;
 mod lands;
 mod learns;
 mod letter;
@@ -36,6 +37,7 @@ mod unseen;
 mod world;
 mod zone;
 
+pub use isolated::measure as isolated;
 pub use measured::measure;
 pub(super) use moment::Moment;
 
@@ -88,6 +90,8 @@ enum Part {
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
+    /// What `cargo xtask bench isolation --in-guest` does.
+    Isolated,
     /// What `cargo xtask campaign messages --in-guest` does.
     Campaign,
     /// The world alone, without a box.
@@ -159,6 +163,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
+        Part::Isolated => isolated::run(arguments),
         Part::Campaign => campaign::run(arguments),
         Part::World => world::is_believed(arguments),
     }

@@ -37,7 +37,11 @@ impl Moment {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
-        let card = lab.card_with_agent_and(&folder, "", &super::rules::brought(&folder)?, &[])?;
+        let mut brought = super::rules::brought(&folder)?;
+        for (path, node) in lab.brought.iter() {
+            brought.put(path, node.clone());
+        }
+        let card = lab.card_with_agent_and(&folder, "", &brought, &[])?;
         snapshot::lay_over(&card, &folder.join("kept.qcow2"))?;
         enter(lab, Part::Moment, &folder, &folder).with_context(|| {
             let serial = folder.join("serial.log");
