@@ -2,6 +2,7 @@
 
 use crate::world::Ground;
 use manifest::App;
+use sandbox::policy::{Arch, COMPILED, compile};
 use sandbox::{Root, Spec};
 use services::{Place, spec};
 use std::fs::{self, File, Permissions};
@@ -124,7 +125,10 @@ pub fn service(name: &str, first_id: u32, ground: &Ground, folder: &Path) -> Spe
     let policies = image.join("policies");
     fs::create_dir_all(&policies).unwrap();
     for (name, text) in POLICIES {
-        fs::write(policies.join(name), text).unwrap();
+        let compiled = compile(name, text, Arch::HERE).unwrap().to_bytes();
+        let path = policies.join(name);
+        fs::write(path.with_extension(COMPILED), compiled).unwrap();
+        fs::write(path, text).unwrap();
     }
     let place = Place {
         image,
