@@ -314,7 +314,11 @@ pub const LIMITS: &[Attack] = &[
         Needs::Memory,
         "Writes to more memory than its limit.",
     ),
-    attack("tasks", Needs::Tasks, "Makes more threads than its limit."),
+    attack(
+        "tasks",
+        Needs::Tasks,
+        "Makes more processes or threads than its limit.",
+    ),
 ];
 
 /// What is no attack where a service needs it: sandbox, attack, why.

@@ -200,17 +200,22 @@ pub(crate) fn clone_user() -> Outcome {
     }
 }
 
+/// clone3(2) as a fork, into these new namespaces. The caller has one thread.
+fn clone3(namespaces: c_int) -> Result<c_long, Errno> {
+    // SAFETY: clone_args is plain integers, for which zero means "not used".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: without CLONE_VM and with no stack this is a fork of one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    Errno::result(pid)
+}
+
 /// clone3(2) of a process in a user, mount and network namespace of its own, and
 /// what `work` comes to there. Where it is killed, this process ends as if it
 /// had been.
 pub(crate) fn clone3_user(work: fn() -> Outcome) -> Outcome {
-    // SAFETY: clone_args is plain integers, for which zero means "not used".
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: without CLONE_VM and with no stack this is a fork of one thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
-    let pid = match Errno::result(pid)? {
+    let pid = match clone3(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET)? {
         0 => exit(match work() {
             Ok(()) => 0,
             Err(errno) => errno as c_int,
@@ -368,15 +373,24 @@ pub(crate) fn fill(most: u64) -> Outcome {
     Ok(())
 }
 
-/// More than `most` threads, which wait.
+/// More than `most` processes, which wait; threads where the policy says that
+/// there is no clone3. All end with this process, the first of its namespace.
 pub(crate) fn tasks(most: u64) -> Outcome {
+    let wait = || loop {
+        std::thread::park();
+    };
     for _ in 0..=most {
-        let thread = std::thread::Builder::new().stack_size(64 << 10);
-        let wait = || loop {
-            std::thread::park();
-        };
-        let error = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
-        thread.spawn(wait).map_err(error)?;
+        match clone3(0) {
+            Ok(0) => wait(),
+            Ok(_) => {}
+            Err(Errno::ENOSYS) => {
+                let thread = std::thread::Builder::new().stack_size(64 << 10);
+                let error = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
+                let made = thread.spawn(wait).map_err(error);
+                made.map_err(Errno::from_raw)?;
+            }
+            Err(errno) => return Err(errno),
+        }
     }
     Ok(())
 }
