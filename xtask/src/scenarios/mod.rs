@@ -3,6 +3,7 @@
 //! A failed test leaves its folder `target/test/NAME` with the serial log and
 //! the card; a passed one leaves nothing.
 
+mod attacks;
 mod capture;
 mod cut_while_claiming;
 mod damaged_system;
@@ -71,6 +72,11 @@ pub const ALL: &[Scenario] = &[
         name: "pid1_transcript",
         about: "boot and shutdown order; supervisor killed and stopped, PID 1 stopped",
         run: pid1_transcript::run,
+    },
+    Scenario {
+        name: "attacks",
+        about: "every attack from every sandbox on the box's kernel: refused, and why",
+        run: attacks::run,
     },
     Scenario {
         name: "damaged_system",
