@@ -428,9 +428,42 @@ impl Exec {
 
     /// Child: runs the program; returns only why it could not.
     pub(crate) fn run(&self) -> Errno {
+        #[cfg(feature = "weak")]
+        if !crate::weak::kept(crate::weak::Protection::PidNamespace) {
+            return self.run_told_its_pid();
+        }
         // SAFETY: both arrays end in null, and their strings live in self, on
         // the heap, where moving the vector that owns them leaves them.
         unsafe { libc::execve(self.argv[0], self.argv.as_ptr(), self.envp.as_ptr()) };
+        Errno::last()
+    }
+
+    /// As [`Exec::run`], where the program is not process 1, as its `LISTEN_PID`
+    /// says (sd_listen_fds(3)): that is corrected.
+    #[cfg(feature = "weak")]
+    fn run_told_its_pid(&self) -> Errno {
+        const NAME: &[u8] = b"LISTEN_PID=";
+        let mut text = [0_u8; 32];
+        text[..NAME.len()].copy_from_slice(NAME);
+        let (mut rest, mut digits) = (std::process::id(), [0_u8; 10]);
+        let mut count = 0;
+        while rest > 0 {
+            digits[count] = b'0' + (rest % 10) as u8;
+            (rest, count) = (rest / 10, count + 1);
+        }
+        for (at, digit) in digits[..count].iter().rev().enumerate() {
+            text[NAME.len() + at] = *digit;
+        }
+        let mut envp = [null::<c_char>(); 64];
+        let variables = self.strings[self.argv.len() - 1..].iter();
+        for (place, variable) in envp[..63].iter_mut().zip(variables) {
+            *place = match variable.as_bytes().starts_with(NAME) {
+                true => text.as_ptr().cast(),
+                false => variable.as_ptr(),
+            };
+        }
+        // SAFETY: as above; the last of envp is null, as is text's last byte.
+        unsafe { libc::execve(self.argv[0], self.argv.as_ptr(), envp.as_ptr()) };
         Errno::last()
     }
 }

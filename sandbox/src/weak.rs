@@ -62,7 +62,7 @@ pub enum Protection {
     /// to the program's user. What is a read-only filesystem stays one.
     ReadOnly,
     /// No pid namespace: it is one process among the host's, and where it has a
-    /// `/proc`, that is the host's, whole.
+    /// `/proc`, that is the host's, whole. Its `LISTEN_PID` says which.
     PidNamespace,
     /// The network is the host's. Its loopback and port settings are left
     /// alone, and what a parent does to the sandbox's network happens to the host's.
