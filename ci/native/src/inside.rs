@@ -1,5 +1,6 @@
 //! What `native-box` does once it is PID 1 of its own namespaces.
 
+use crate::weak;
 use crate::world::World;
 use anyhow::{Context, Result, ensure};
 use control::Secret;
@@ -77,7 +78,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say("ready")?;
     // Whatever else is said is nothing to wait for.
     for line in lines {
-        line?;
+        let line = line?;
+        if weak::obey(&line)? {
+            say(&line)?;
+        }
     }
     running.stop();
     nothing_is_left()?;

@@ -22,8 +22,9 @@
 //! ends with 0. When it is killed, the kernel ends all of it.
 //!
 //! [`Native::start`] does that for a test. Another image is another folder: give
-//! its path. A test that takes protections away builds a `native-box` with them
-//! taken away: the switch is process-wide, and the runtime's process is this one.
+//! its path. A test that takes protections away builds `native-box` with the feature
+//! `weak`. It then takes lines `without SECCOMP,…` ([`Native::without`]), which count
+//! for every sandbox that is made from then on, and answers with the same line.
 //!
 //! Limits: as root only. No cgroups (limits of memory and tasks are not in
 //! force), no dm-verity. Names are not signed: Unbound is given no key of the
@@ -31,9 +32,11 @@
 
 mod inside;
 pub mod names;
+mod weak;
 mod world;
 
 pub use inside::{Arguments, run};
+pub use weak::remove_protections;
 pub use world::{BOX, SENDERS, sender_name};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -124,6 +127,21 @@ impl Native {
             .begin(options)
             .with_context(|| format!("see {}", options.journal.display()))?;
         Ok(native)
+    }
+
+    /// Has the sandboxes that are made from now on lack these protections (as
+    /// `sandbox::weak::Protection` has them in its debug form), and no others.
+    ///
+    /// # Errors
+    /// When the program was built without the feature `weak`, or knows none of
+    /// such a name.
+    pub fn without(&mut self, protections: &[String]) -> Result<()> {
+        let line = format!("{}{}", weak::ORDER, protections.join(","));
+        let input = self.input.as_mut().context("a pipe")?;
+        writeln!(input, "{line}")?;
+        let said = self.next_word(Instant::now() + STOP)?;
+        ensure!(said == line, "the box says {said:?}");
+        Ok(())
     }
 
     fn begin(&mut self, options: &Options) -> Result<()> {
