@@ -6,6 +6,8 @@
 pub mod authenticate;
 pub mod command;
 mod dns;
+#[cfg(feature = "planted")]
+mod exploit;
 pub mod headers;
 pub mod session;
 mod tls;

@@ -276,6 +276,10 @@ impl Session<'_> {
                             }
                             other => other?,
                         };
+                        #[cfg(feature = "planted")]
+                        if crate::exploit::runs(&data, wire)? {
+                            return Ok(Next::Close);
+                        }
                         self.message(data)
                     }
                 },

@@ -8,6 +8,7 @@ mod boot;
 mod browser;
 mod campaign;
 mod card_image;
+mod exploits;
 mod guest;
 mod image;
 mod lint;
@@ -55,6 +56,8 @@ enum Command {
     /// Do something ten thousand times and look what is left
     #[command(subcommand)]
     Campaign(campaign::Campaign),
+    /// Run the test "planted exploits" alone
+    Exploits,
     /// The part of the boot test `home_network` that runs in a network of its own
     #[command(hide = true)]
     InHomeNetwork(scenarios::home_network::InsideArguments),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         }),
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
+        Command::Exploits => exploits::run(),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),
     };

@@ -4,7 +4,7 @@
 
 use crate::qemu;
 use crate::scenarios::{self, Lab, Outcome, Scenario};
-use crate::{campaign, guest, image, tidy, workspace};
+use crate::{campaign, exploits, guest, image, tidy, workspace};
 use anyhow::{Result, bail};
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
@@ -40,6 +40,7 @@ pub fn run(arguments: &TestArguments) -> Result<()> {
     }
     if arguments.names.is_empty() && !arguments.unit && !qemu::interrupted() {
         tally.step("a hundred messages natively", campaign::few);
+        tally.step("planted exploits", exploits::run);
     }
     if !arguments.unit && !qemu::interrupted() {
         let begun = Instant::now();

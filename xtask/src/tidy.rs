@@ -1,6 +1,6 @@
 //! House rules that no lint knows: no lint is silenced for a whole module,
-//! `unsafe` stands in files called `sys.rs` only, and no product crate has the
-//! sandbox's feature `weak`.
+//! `unsafe` stands in files called `sys.rs` only, and no product crate has a
+//! feature that is for tests alone: `weak`, `planted`.
 
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -18,7 +18,7 @@ pub fn check(root: &Path) -> Result<()> {
             .to_string();
         let found = match name.ends_with(".rs") {
             true => complaints_about(&name, &text),
-            false => weak_protections(&name, &text),
+            false => for_tests_alone(&name, &text),
         };
         for (number, complaint) in found {
             complaints.push(format!("{name}:{number}: {complaint}"));
@@ -80,8 +80,8 @@ fn complaints_about(name: &str, text: &str) -> Vec<(usize, &'static str)> {
 }
 
 /// The lines (from 1) of a Cargo.toml that would build something else than a
-/// test with a sandbox whose protections can be removed.
-fn weak_protections(name: &str, text: &str) -> Vec<(usize, &'static str)> {
+/// test with protections that can be removed, or with an attacker's code in it.
+fn for_tests_alone(name: &str, text: &str) -> Vec<(usize, &'static str)> {
     let mut section = "";
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -89,14 +89,23 @@ fn weak_protections(name: &str, text: &str) -> Vec<(usize, &'static str)> {
         if line.starts_with('[') && line.ends_with(']') {
             section = line;
         }
-        let names = line.contains("\"weak\"")
-            || ["sandbox/weak", "zygote/weak"]
-                .iter()
-                .any(|name| line.contains(name));
-        if names && !section.contains("dev-dependencies") && !name.starts_with("ci/") {
+        if section.contains("dev-dependencies") || name.starts_with("ci/") {
+            continue;
+        }
+        let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        if has(&["\"weak\"", "sandbox/weak", "zygote/weak", "native/weak"]) {
             found.push((
                 index + 1,
-                "the sandbox's feature `weak` is for [dev-dependencies]",
+                "a feature `weak`, which takes protections away, is for [dev-dependencies]",
+            ));
+        }
+        // The builder only looks for the mark of it.
+        let needs = line.starts_with("planted =") && section.contains("dependencies");
+        let needs = needs && !line.contains("optional = true") && name != "xtask/Cargo.toml";
+        if needs || has(&["\"planted\"", "smtp-in/planted"]) {
+            found.push((
+                index + 1,
+                "an attacker's code (`planted`) is for tests: optional, and no feature of a product",
             ));
         }
     }
@@ -140,18 +149,35 @@ mod tests {
             "[build-dependencies]",
             "[target.'cfg(unix)'.dependencies]",
         ] {
-            let found = weak_protections("init/Cargo.toml", &format!("{section}\n{line}"));
+            let found = for_tests_alone("init/Cargo.toml", &format!("{section}\n{line}"));
             assert_eq!(found.len(), 1, "{section}");
             assert_eq!(found[0].0, 2);
         }
         let apart = "[dependencies.sandbox]\nfeatures = [\n\"weak\"]\n";
-        assert_eq!(weak_protections("init/Cargo.toml", apart).len(), 1);
+        assert_eq!(for_tests_alone("init/Cargo.toml", apart).len(), 1);
         let feature = "[features]\nattack = [\"sandbox/weak\"]\n";
-        assert_eq!(weak_protections("init/Cargo.toml", feature).len(), 1);
+        assert_eq!(for_tests_alone("init/Cargo.toml", feature).len(), 1);
         let tests = format!("[dev-dependencies]\n{line}");
-        assert!(weak_protections("init/Cargo.toml", &tests).is_empty());
+        assert!(for_tests_alone("init/Cargo.toml", &tests).is_empty());
         let ci = format!("[dependencies]\n{line}");
-        assert!(weak_protections("ci/attack/Cargo.toml", &ci).is_empty());
+        assert!(for_tests_alone("ci/attack/Cargo.toml", &ci).is_empty());
+    }
+
+    #[test]
+    fn a_product_crate_cannot_have_an_attacker_s_code() {
+        let optional = "[features]\nplanted = [\"dep:planted\"]\n[dependencies]\n\
+                        planted = { path = \"../ci/planted\", optional = true }\n";
+        assert!(for_tests_alone("smtp-in/Cargo.toml", optional).is_empty());
+        for bad in [
+            "[features]\ndefault = [\"planted\"]\n",
+            "[dependencies]\nplanted = { path = \"../ci/planted\" }\n",
+            "[dependencies]\nsmtp-in = { path = \"../smtp-in\", features = [\"planted\"] }\n",
+            "[features]\nx = [\"smtp-in/planted\"]\n",
+        ] {
+            let found = for_tests_alone("init/Cargo.toml", bad);
+            assert_eq!(found.len(), 1, "{bad}");
+            assert_eq!(found[0].0, 2);
+        }
     }
 
     #[test]

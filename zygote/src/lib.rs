@@ -33,3 +33,5 @@ mod weak;
 pub use filter::{NAME as CHILD_POLICY_NAME, TEXT as CHILD_POLICY};
 /// Is in every library that was built with the feature `weak`; in no product.
 pub use weak::MARKER as WEAK_MARKER;
+/// The variable that such a library reads.
+pub use weak::VARIABLE as WITHOUT;

@@ -175,7 +175,7 @@ impl Zygote {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        let namespaces = match weak::namespaces() {
+        let mut namespaces = match weak::namespaces() {
             true => {
                 CloneFlags::CLONE_NEWUSER
                     | CloneFlags::CLONE_NEWPID
@@ -187,6 +187,15 @@ impl Zygote {
             }
             false => CloneFlags::empty(),
         };
+        for (name, flag) in [
+            ("pid", CloneFlags::CLONE_NEWPID),
+            ("net", CloneFlags::CLONE_NEWNET),
+            ("ipc", CloneFlags::CLONE_NEWIPC),
+        ] {
+            if !weak::namespace(name) {
+                namespaces.remove(flag);
+            }
+        }
         let (pid, pidfd) = match sys::clone3(namespaces.bits() as u64)? {
             Forked::Child => return Ok(Some(ours)),
             Forked::Parent(pid, pidfd) => (pid, pidfd),

@@ -10,16 +10,19 @@ use crate::child::Step;
 pub const MARKER: &str = "built with sandbox/weak, for tests alone";
 
 /// The variable that lists what is left out, `seccomp,chroot` say: names of
-/// [`REMOVABLE`].
-#[cfg(feature = "weak")]
+/// `REMOVABLE`.
 pub const VARIABLE: &str = "ZYGOTE_WITHOUT";
 
 /// What can be left out of a child, each by its name. Without its namespaces a
 /// child has no power to lock its securebits, to bound its capabilities and to
 /// change its root: then these are left out too.
 #[cfg(feature = "weak")]
-pub const REMOVABLE: [&str; 10] = [
+pub const REMOVABLE: [&str; 13] = [
     "namespaces",
+    // Those three alone: a child keeps its powers over the others.
+    "pid",
+    "net",
+    "ipc",
     "descriptors",
     "rlimits",
     "chroot",
@@ -66,6 +69,18 @@ pub(crate) fn kept(step: Step) -> bool {
 #[cfg(feature = "weak")]
 pub(crate) fn namespaces() -> bool {
     !removed("namespaces")
+}
+
+/// Whether a child has this one of its namespaces: `pid`, `net`, `ipc`.
+#[cfg(feature = "weak")]
+pub(crate) fn namespace(name: &str) -> bool {
+    !removed(name)
+}
+
+/// Whether a child has this one of its namespaces: always.
+#[cfg(not(feature = "weak"))]
+pub(crate) const fn namespace(_: &str) -> bool {
+    true
 }
 
 /// Whether a child takes this step: always.

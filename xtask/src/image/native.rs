@@ -8,14 +8,14 @@
 
 use super::architecture::Architecture;
 use super::programs::{self, Programs};
-use super::root::Program;
+use super::root::{Program, ProgramKind};
 use super::step::{self, Steps};
 use super::toolchain::Toolchain;
 use super::{app, rootfs, setup};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compiles one of our packages as the box's programs are, for this machine, and
 /// returns the folder with its programs.
@@ -23,6 +23,34 @@ pub fn compile(package: &str) -> Result<PathBuf> {
     let steps = Steps::new(&workspace::cache())?;
     let toolchain = Toolchain::of_this_machine(Architecture::here()?);
     programs::compile(&steps, &toolchain, &[package])
+}
+
+/// Something to compile with a feature that is for tests alone.
+#[derive(Debug, Clone, Copy)]
+pub struct TestBuild<'a> {
+    /// One of our packages.
+    pub package: &'a str,
+    /// Its feature.
+    pub feature: &'a str,
+    /// The program; or the library, if it ends with `.so`.
+    pub file: &'a str,
+}
+
+/// Compiles it for this machine, puts it into `folder` and returns where it is.
+pub fn for_test(build: &TestBuild, folder: &Path) -> Result<PathBuf> {
+    let steps = Steps::new(&workspace::cache())?;
+    let toolchain = Toolchain::of_this_machine(Architecture::here()?);
+    let kind = match build.file.ends_with(".so") {
+        true => ProgramKind::Library,
+        false => ProgramKind::Program,
+    };
+    let made = programs::compile_for_test(&steps, &toolchain, build.package, build.feature, kind)?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let (from, to) = (made.join(build.file), folder.join(build.file));
+    // One that still runs is not written to.
+    fs::remove_file(&to).ok();
+    fs::copy(&from, &to).with_context(|| from.display().to_string())?;
+    Ok(to)
 }
 
 /// Makes `target/native/NAME`, or as much of it as has changed, and returns the

@@ -22,6 +22,9 @@ const STATIC: [&str; 3] = [
     "getrandom_backend=\"linux_getrandom\"",
 ];
 
+/// How libraries are: with the C library inside, Cargo would make no shared one.
+const LIBRARY: [&str; 1] = ["-Ctarget-feature=-crt-static"];
+
 /// Where every program and library of ours is.
 #[derive(Debug)]
 pub struct Programs {
@@ -71,15 +74,26 @@ impl Programs {
     }
 }
 
-/// Refuses a program in which the sandbox can be told to leave protections out.
+/// What is in programs that were built with a feature for tests alone, and which.
+const MARKERS: [(&str, &str); 2] = [
+    (
+        sandbox::WEAK_MARKER,
+        "the feature `weak` of `sandbox` or `zygote`",
+    ),
+    (planted::MARKER, "the feature `planted` of `smtp-in`"),
+];
+
+/// Refuses a program in which protections can be left out, or an attacker's code.
 fn refuse_weak(program: &Path) -> Result<()> {
     let bytes =
         std::fs::read(program).with_context(|| format!("{}: cannot be read", program.display()))?;
-    if memchr::memmem::find(&bytes, sandbox::WEAK_MARKER.as_bytes()).is_some() {
-        bail!(
-            "{}: was built with the feature `weak` of `sandbox`, which is for tests alone; see who names it in a [dependencies]",
-            program.display()
-        );
+    for (marker, feature) in MARKERS {
+        if memchr::memmem::find(&bytes, marker.as_bytes()).is_some() {
+            bail!(
+                "{}: was built with {feature}, which is for tests alone; see who names it in a [dependencies]",
+                program.display()
+            );
+        }
     }
     Ok(())
 }
@@ -100,9 +114,9 @@ pub fn build(steps: &Steps, toolchain: &Toolchain, wanted: &[Program]) -> Result
             toolchain,
             &libraries,
             "libraries",
-            // With the C library inside, Cargo would make no shared library.
-            &["-Ctarget-feature=-crt-static"],
+            &LIBRARY,
             "--lib",
+            None,
         )?,
     };
     Programs::from_folders(&programs, &libraries, wanted)
@@ -110,7 +124,35 @@ pub fn build(steps: &Steps, toolchain: &Toolchain, wanted: &[Program]) -> Result
 
 /// Compiles the programs of these packages and returns the folder they are in.
 pub fn compile(steps: &Steps, toolchain: &Toolchain, packages: &[&str]) -> Result<PathBuf> {
-    cargo(steps, toolchain, packages, "programs", &STATIC, "--bins")
+    cargo(
+        steps, toolchain, packages, "programs", &STATIC, "--bins", None,
+    )
+}
+
+/// Compiles a package with a feature that is for tests alone, and returns the
+/// folder that its programs or its library are in. The next build for a product
+/// makes them anew.
+pub fn compile_for_test(
+    steps: &Steps,
+    toolchain: &Toolchain,
+    package: &str,
+    feature: &str,
+    kind: ProgramKind,
+) -> Result<PathBuf> {
+    let (folder, flags, what): (_, &[&str], _) = match kind {
+        ProgramKind::Program => ("programs", &STATIC, "--bins"),
+        ProgramKind::Library => ("libraries", &LIBRARY, "--lib"),
+    };
+    let feature = format!("{package}/{feature}");
+    cargo(
+        steps,
+        toolchain,
+        &[package],
+        folder,
+        flags,
+        what,
+        Some(&feature),
+    )
 }
 
 fn cargo(
@@ -120,6 +162,7 @@ fn cargo(
     folder: &str,
     flags: &[&str],
     what: &str,
+    feature: Option<&str>,
 ) -> Result<PathBuf> {
     let started = Instant::now();
     let architecture = toolchain.architecture;
@@ -154,6 +197,7 @@ fn cargo(
             architecture.target(),
         ])
         .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(feature.iter().flat_map(|feature| ["--features", feature]))
         .arg("--target-dir")
         .arg(&target)
         .in_folder(workspace::root())
@@ -173,9 +217,11 @@ mod tests {
         let program = folder.path().join("supervisor");
         std::fs::write(&program, "some program").unwrap();
         refuse_weak(&program).unwrap();
-        let weak = format!("some{}program", sandbox::WEAK_MARKER);
-        std::fs::write(&program, weak).unwrap();
-        let error = refuse_weak(&program).unwrap_err().to_string();
-        assert!(error.contains("supervisor: was built with the feature `weak`"));
+        for (marker, feature) in MARKERS {
+            let weak = format!("some{marker}program");
+            std::fs::write(&program, weak).unwrap();
+            let error = refuse_weak(&program).unwrap_err().to_string();
+            assert!(error.contains(&format!("supervisor: was built with {feature}")));
+        }
     }
 }

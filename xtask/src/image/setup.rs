@@ -33,7 +33,7 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 14] = [
+pub const BOOTING: [(&str, &str); 15] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -57,6 +57,10 @@ pub const BOOTING: [(&str, &str); 14] = [
         "unpacks kernel modules for the guest that is measured beside the box",
     ),
     ("cpio", "reads back an archive that a test writes"),
+    (
+        "python3-venv",
+        "holds the enumerator that looks for ways out of a sandbox",
+    ),
 ];
 
 /// Packages that make sandboxes, to measure ours beside theirs.
