@@ -33,7 +33,7 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 15] = [
+pub const BOOTING: [(&str, &str); 16] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -44,6 +44,7 @@ pub const BOOTING: [(&str, &str); 15] = [
     ("iproute2", "lays the cable between box and router"),
     ("curl", "plays the mail program"),
     ("swaks", "plays another mail server"),
+    ("libnet-ssleay-perl", "with it swaks speaks TLS"),
     ("openssl", "makes a certificate for a test"),
     ("nftables", "filters what a service may reach"),
     ("dnsmasq-base", "plays the home's router"),
