@@ -218,7 +218,7 @@ pub fn setting(folder: &Path) -> Setting {
         sockets: folder.join("sockets"),
         hostname: "mail.example.org".into(),
         cgroups: None,
-        relay: Some(relay()),
+        relay: Some(relay(folder)),
         lives: Lives::default(),
     }
 }
@@ -231,8 +231,9 @@ fn install(from: &Path, to: &Path, mode: &str) {
 }
 
 /// The relay's own program, static as in the image: its sandbox holds no
-/// library. Cargo can't give a test the programs of another package.
-fn relay() -> PathBuf {
+/// library. Cargo can't give a test the programs of another package. Each test
+/// has a copy of its own, since they run at once.
+fn relay(test: &Path) -> PathBuf {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
@@ -244,7 +245,7 @@ fn relay() -> PathBuf {
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .current_dir(env!("CARGO_MANIFEST_DIR")));
-    let hidden = folder.join("relay");
+    let hidden = test.join("relay");
     install(&folder.join(target).join("debug/relay"), &hidden, "0711");
     hidden
 }
