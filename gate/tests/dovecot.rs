@@ -8,10 +8,24 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
-use support::{Boxed, Gate, Mail, ask, dial, own_network};
+use support::{Boxed, Gate, Mail, ask, dial, own_network, run};
 
 const MESSAGE: &str = "From: s@x.example\r\nSubject: dots\r\n\r\n.\r\n..two\r\nbody \u{e9}\r\n";
+
+impl Mail {
+    fn deliver(&self, to: &[&str], message: &[u8]) -> Outcome {
+        self.deliver_with(to, message, None).0
+    }
+
+    /// Every file below somebody's home.
+    fn files(&self, uid: u32) -> Vec<PathBuf> {
+        let home = self.folder.join(format!("mail/{uid}"));
+        let list = run(Command::new("find").arg(home));
+        list.lines().map(PathBuf::from).collect()
+    }
+}
 
 #[test]
 fn a_message_is_read_as_it_was_sent_and_belongs_to_its_person() {

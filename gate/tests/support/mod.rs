@@ -4,8 +4,6 @@
 //! The packages are unpacked once, into `target/mail-tree`; remove that folder
 //! to take newer ones.
 
-#![allow(dead_code, reason = "each test program uses a part of this")]
-
 use channels::deliver::{self, Outcome};
 use channels::recipient_check::{self, Question};
 use channels::tokens::{self, Counts, Token};
@@ -241,10 +239,6 @@ impl Mail {
         }
     }
 
-    pub fn deliver(&self, to: &[&str], message: &[u8]) -> Outcome {
-        self.deliver_with(to, message, None).0
-    }
-
     /// The same of a message whose tokens SpamAssassin's child has said; also
     /// what it was answered.
     pub fn deliver_with(
@@ -290,13 +284,6 @@ impl Mail {
     /// A message as a mail program reads it, over TLS.
     pub fn read(&self, person: &str, url: &str) -> String {
         self.imap(person, url, &[]).unwrap_or_default()
-    }
-
-    /// Every file below somebody's home.
-    pub fn files(&self, uid: u32) -> Vec<PathBuf> {
-        let home = self.folder.join(format!("mail/{uid}"));
-        let list = run(Command::new("find").arg(home));
-        list.lines().map(PathBuf::from).collect()
     }
 }
 

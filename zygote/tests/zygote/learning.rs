@@ -1,8 +1,6 @@
 //! What a person has taught the filter, in a real child: the same tokens and the
-//! same probabilities as Debian's SpamAssassin after sa-learn. As `zygote.rs`,
+//! same probabilities as Debian's SpamAssassin after sa-learn. As `judging.rs`,
 //! root on Linux 6.12 or later, and mmdebstrap.
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +11,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::support::messages;
+use crate::support::root::{Tree, packages};
+use crate::support::running::{PATIENCE, Running, ends, parts, plain, send, start};
 use channels::tokens::{self, Counts, Question, Token};
 use learn::{Kind, Table};
-use support::messages;
-use support::root::{Tree, packages};
-use support::running::{PATIENCE, Running, ends, parts, plain, send, start};
 
 /// How many of each kind are learnt, and judged.
 const LEARNT: u32 = 25;

@@ -18,7 +18,7 @@ use zygote::client::Zygote;
 
 use super::root::Tree;
 
-const POLICY: &str = include_str!("../../../apps/email/policies/spamassassin.seccomp");
+const POLICY: &str = include_str!("../../../../apps/email/policies/spamassassin.seccomp");
 const LINKER: &str = match cfg!(target_arch = "x86_64") {
     true => "/lib64/ld-linux-x86-64.so.2",
     false => "/lib/ld-linux-aarch64.so.1",

@@ -2,8 +2,6 @@
 //! machine's kernel: root, Linux 6.12 or later, mmdebstrap. What is missing
 //! fails the test and does not skip it.
 
-mod support;
-
 use std::fs;
 use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -14,13 +12,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::support::messages;
+use crate::support::root::{Tree, packages};
+use crate::support::running::{PATIENCE, Running, ends, parts, plain, send, start, start_with};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 use sandbox::Exit;
-use support::messages;
-use support::root::{Tree, packages};
-use support::running::{PATIENCE, Running, ends, parts, plain, send, start, start_with};
 use zygote::client::ClientError;
 
 /// The same with a plugin that runs what a message says.
@@ -121,7 +119,7 @@ fn with_update(name: &str, files: &[(&str, &str)]) -> (String, String) {
     let folder = folder.join(format!("spamassassin-{}-{name}", std::process::id()));
     let own = plain().join("usr/share/spamassassin/.");
     let (from, to) = (own.to_str().unwrap(), folder.to_str().unwrap());
-    support::root::run("cp", &["-r", from, to]);
+    crate::support::root::run("cp", &["-r", from, to]);
     fs::write(folder.join("VERSION"), "2026112401\n").unwrap();
     for (file, text) in files {
         fs::write(folder.join(file), text).unwrap();
