@@ -62,6 +62,7 @@ pub fn make(name: &str) -> Result<PathBuf> {
     );
     step::clean_up_when_interrupted()?;
     setup::host_packages(false, true)?;
+    setup::install(&setup::NATIVE, false)?;
     let architecture = Architecture::here()?;
     let source = app::Source::read(workspace::root(), name)?.for_machine(architecture);
     let folder = workspace::target().join("native").join(name);

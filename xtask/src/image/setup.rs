@@ -32,6 +32,11 @@ const COMPILING: [(&str, &str); 2] = [
     ),
 ];
 
+/// Packages for running an app's services on this machine.
+pub const NATIVE: [(&str, &str); 1] = [("nftables", FILTERS)];
+
+const FILTERS: &str = "filters what a service may reach";
+
 /// Packages for starting a box and testing it.
 pub const BOOTING: [(&str, &str); 16] = [
     ("qemu-system-arm", "plays the board"),
@@ -46,7 +51,7 @@ pub const BOOTING: [(&str, &str); 16] = [
     ("swaks", "plays another mail server"),
     ("libnet-ssleay-perl", "with it swaks speaks TLS"),
     ("openssl", "makes a certificate for a test"),
-    ("nftables", "filters what a service may reach"),
+    ("nftables", FILTERS),
     ("dnsmasq-base", "plays the home's router"),
     (
         "dosfstools",
