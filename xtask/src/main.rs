@@ -56,7 +56,7 @@ enum Command {
     /// Do something ten thousand times and look what is left
     #[command(subcommand)]
     Campaign(campaign::Campaign),
-    /// Run the test "planted exploits" alone
+    /// Run the whole of the test "planted exploits": without each protection
     Exploits,
     /// The part of the boot test `home_network` that runs in a network of its own
     #[command(hide = true)]
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         }),
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
-        Command::Exploits => exploits::run(),
+        Command::Exploits => exploits::run(exploits::Extent::Whole),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),
     };
