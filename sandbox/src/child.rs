@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) dumpable: Dumpable,
     pub(crate) filter: Program,
     pub(crate) exec: sys::Exec,
-    /// A packet arrives here once the ids are mapped, and one with the
+    /// A packet arrives here once the ids are mapped, and a second with the
     /// descriptors. Its number is [`Plan::above`] or more.
     pub(crate) socket: OwnedFd,
     /// Where it says that it is sealed, or which step failed; above as well.
@@ -64,26 +64,11 @@ struct Failure(Step, usize, Errno);
 
 /// The whole life of the child before the program; returns its exit code.
 pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
-    loop {
-        match read(&plan.socket, &mut [0]) {
-            Ok(1) => break,
-            Err(Errno::EINTR) => {}
-            // The parent gave up and says why itself.
-            _ => return ABANDONED,
-        }
-    }
-    let failure = match seal(plan, ruleset) {
+    let Failure(step, index, errno) = match live(plan, ruleset) {
         Err(failure) => failure,
-        Ok(()) => {
-            let _ = write(&plan.report, &Report::SEALED.to_bytes());
-            match hand_over(plan) {
-                Err(failure) => failure,
-                Ok(false) => return ABANDONED,
-                Ok(true) => Failure(Step::Execve, 0, plan.exec.run()),
-            }
-        }
+        // The parent gave up and says why itself.
+        Ok(()) => return ABANDONED,
     };
-    let Failure(step, index, errno) = failure;
     let report = Report {
         step: step as u8,
         index: index as u16,
@@ -93,9 +78,33 @@ pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
     127
 }
 
-/// All that can be done without the descriptors. Afterwards it holds none but
-/// the socket and the report's.
-fn seal(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
+/// `Ok` if the parent is gone, or wants no program any more.
+fn live(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
+    enter(plan)?;
+    if !may_go_on(plan) {
+        return Ok(());
+    }
+    seal(plan, ruleset)?;
+    let _ = write(&plan.report, &Report::SEALED.to_bytes());
+    match hand_over(plan)? {
+        false => Ok(()),
+        true => Err(Failure(Step::Execve, 0, plan.exec.run())),
+    }
+}
+
+/// Waits until the parent mapped the ids and prepared what it wants to.
+fn may_go_on(plan: &Plan) -> bool {
+    loop {
+        match read(&plan.socket, &mut [0]) {
+            Ok(1) => return true,
+            Err(Errno::EINTR) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// What takes namespaces but no ids, so that the parent maps these meanwhile.
+fn enter(plan: &Plan) -> Result<(), Failure> {
     session().map_err(at(Step::Session))?;
     if plan.loopback {
         sys::loopback_up().map_err(at(Step::Loopback))?;
@@ -108,6 +117,12 @@ fn seal(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
     if kept(Protection::Keyring) {
         sys::new_session_keyring().map_err(at(Step::Keyring))?;
     }
+    Ok(())
+}
+
+/// All else that can be done without the descriptors. Afterwards it holds none but
+/// the socket and the report's.
+fn seal(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
     drop_privileges(plan)?;
     if kept(Protection::Landlock) {
         restrict_paths(plan, ruleset)?;

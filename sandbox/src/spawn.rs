@@ -37,9 +37,9 @@ pub fn spawn(spec: &Spec, fds: Vec<(OwnedFd, RawFd)>) -> Result<Child, SandboxEr
 }
 
 /// As [`spawn`], and runs `prepare` here once the child's namespaces exist and
-/// its ids are mapped, before it goes on: the time to move an interface into
+/// its ids are mapped, before it takes them: the time to move an interface into
 /// its network. The pid is the child's here; nothing of the sandbox's program
-/// runs yet. An error of `prepare` stops the start, as step "prepare".
+/// runs yet, but the child enters its root meanwhile. An error of `prepare` stops the start, as step "prepare".
 pub fn spawn_prepared(
     spec: &Spec,
     fds: Vec<(OwnedFd, RawFd)>,
@@ -74,7 +74,7 @@ fn spawn_within(
     begin(spec, &targets, prepare)?.start_within(limit, fds)
 }
 
-/// Makes the child and lets it go on to seal itself in.
+/// Makes the child, maps its ids and lets it go on to seal itself in.
 fn begin(
     spec: &Spec,
     targets: &[RawFd],
@@ -170,16 +170,26 @@ fn begin(
     let words = Words::new(spec, &plan);
     let copy = plan.root.copy.take();
     drop(plan);
-    if kept(Protection::UserNamespace) {
-        let user = spec.user.in_force();
-        user.map_into(pid).map_err(|e| failed("map ids", e))?;
+    let prepared = || {
+        if kept(Protection::UserNamespace) {
+            let user = spec.user.in_force();
+            user.map_into(pid).map_err(|e| failed("map ids", e))?;
+        }
+        if spec.network.unprivileged_ports && kept(Protection::NetworkNamespace) {
+            let done = network::unprivileged_ports(child.pidfd());
+            done.map_err(|e| failed("unprivileged ports", e))?;
+        }
+        prepare(pid).map_err(|e| failed("prepare", e))?;
+        write(&ours, &[1]).map_err(|e| failed("start", e.into()))
+    };
+    let prepared = prepared();
+    let mut sealed = Sealed::new(child, ours, report_read, declared, words, copy);
+    match prepared {
+        Ok(_) => Ok(sealed),
+        // Before it is let go it reports only what went wrong in it: the cause.
+        Err(error) if sealed.has_ended() => Err(sealed.wait(START).err().unwrap_or(error)),
+        Err(error) => Err(error),
     }
-    if spec.network.unprivileged_ports && kept(Protection::NetworkNamespace) {
-        network::unprivileged_ports(child.pidfd()).map_err(|e| failed("unprivileged ports", e))?;
-    }
-    prepare(pid).map_err(|e| failed("prepare", e))?;
-    write(&ours, &[1]).map_err(|e| failed("start", e.into()))?;
-    Ok(Sealed::new(child, ours, report_read, declared, words, copy))
 }
 
 /// The namespaces that every sandbox has of its own; a cgroup namespace follows.
