@@ -613,6 +613,15 @@ fn thousands_of_header_fields_are_cut_and_judged() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
+/// The dynamic linker goes on without a library that it was to load first.
+#[test]
+fn the_zygote_has_the_allocator_that_keeps_what_a_scan_writes_together() {
+    let running = start(plain());
+    let maps = format!("/proc/{}/maps", running.sandbox.pid());
+    let maps = fs::read_to_string(maps).unwrap();
+    assert!(maps.contains("/libjemalloc.so.2"), "{maps}");
+}
+
 #[test]
 fn when_the_zygote_is_killed_its_children_die() {
     let mut running = start(plain());

@@ -10,14 +10,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The packages; `perl-base` and `perl` come with SpamAssassin.
-const PACKAGES: &str = "perl-base,perl,spamassassin,libc6";
+const PACKAGES: &str = "perl-base,perl,spamassassin,libc6,libjemalloc2";
 
 /// What the builder adds to a root by itself: the libraries that a kept file
 /// is linked with, and the dynamic linker.
-const LIBRARIES: [&str; 5] = [
+const LIBRARIES: [&str; 6] = [
     "usr/lib/*-linux-gnu/libc.so.6",
     "usr/lib/*-linux-gnu/libm.so.6",
     "usr/lib/*-linux-gnu/libcrypt.so.1*",
+    "usr/lib/*-linux-gnu/libstdc++.so.6*",
     "usr/lib/*-linux-gnu/ld-linux*",
     "usr/lib64/ld-linux*",
 ];

@@ -23,6 +23,8 @@ const LINKER: &str = match cfg!(target_arch = "x86_64") {
     true => "/lib64/ld-linux-x86-64.so.2",
     false => "/lib/ld-linux-aarch64.so.1",
 };
+/// As in `apps/email/app.yaml`.
+const MALLOC_CONF: &str = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,6 +46,7 @@ fn spec(root: &Path, rules: Option<&Path>) -> Spec {
             .into(),
         env: vec![
             variable("LC_ALL", "C"),
+            variable("MALLOC_CONF", MALLOC_CONF),
             variable("LISTEN_FDS", "1"),
             variable("LISTEN_PID", "1"),
             variable("LISTEN_FDNAMES", "control"),
@@ -64,7 +67,7 @@ fn spec(root: &Path, rules: Option<&Path>) -> Spec {
             rule(LINKER, Access::Execute),
             rule("/usr/lib", Access::Execute),
             rule("/usr/share", Access::Read),
-            rule("/etc/spamassassin", Access::Read),
+            rule("/etc", Access::Read),
             rule("/rules", Access::Read),
         ],
         policy: load_str("spamassassin.seccomp", POLICY).unwrap(),
