@@ -1,8 +1,7 @@
 //! The SD card as the owner's computer and the Pi both see it.
 //!
 //! A card starts as one FAT32 partition that fills it, because that is what unzipping
-//! files onto it gives. [`shrink::prepare`] makes room for the encrypted data partition,
-//! and [`wifi_txt`] reads the one file that people edit by hand.
+//! files onto it gives. [`shrink::prepare`] makes room for the encrypted data partition.
 //!
 //! Everything here is plain reads and writes on a [`disk::Disk`]; nothing mounts, nothing
 //! is unsafe, and the same code runs on a block device and on a test's image file.
@@ -13,7 +12,6 @@ pub mod mbr;
 mod relocate;
 pub mod shrink;
 mod tree;
-pub mod wifi_txt;
 
 pub use disk::Disk;
 pub use shrink::{CardError, Outcome, Plan, apply, plan, prepare};

@@ -19,6 +19,7 @@ mod test;
 mod tidy;
 mod tool;
 mod usb_cable;
+mod wifi_check;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     Boot(boot::BootArguments),
     /// Run the tests: the fast ones, then boots of the real card
     Test(test::TestArguments),
+    /// Say what the box would make of a wifi.txt, and fail if it would join no network
+    WifiCheck(wifi_check::WifiCheckArguments),
     /// Say what each service may do, and fail if one may do more than is agreed
     Lint(lint::LintArguments),
     /// Lay an app out for the machine here, in target/native/APP
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Rules(arguments) => image::rules::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::WifiCheck(arguments) => wifi_check::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Native { app } => image::native::make(&app).map(|folder| {
             println!("{}", folder.display());

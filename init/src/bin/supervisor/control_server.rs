@@ -6,11 +6,11 @@ use crate::people::PeopleStore;
 use crate::pid1::Power;
 use crate::wifi::Card;
 use crate::{clock, hostname, log};
-use card::wifi_txt::SetupCodeLine;
 use control::{Refusal, Reply, Request, Secret, Status, wire};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use wifi_txt::SetupCodeLine;
 
 /// How long after power-on a box may be claimed without a setup code, seconds.
 const CLAIM_WINDOW: u64 = 15 * 60;
@@ -363,13 +363,19 @@ mod tests {
     #[test]
     fn a_code_that_wifi_txt_wants_is_never_taken_for_none() {
         let code = |text: &str| Some(Secret::new(text.to_owned()));
-        let line = |text: &str| card::wifi_txt::parse(text.as_bytes()).0.setup_code;
+        let line = |text: &str| {
+            let file = wifi_txt::CardFile {
+                name: "wifi.txt".into(),
+                bytes: text.into(),
+            };
+            wifi_txt::read(&[file]).setup_code
+        };
         let check = |file: &str, given: Option<Secret>| check_code(&line(file), given.as_ref());
         assert_eq!(check("", None), Code::Right);
         assert_eq!(check("setup-code = blue-7", code("blue-7")), Code::Right);
         assert_eq!(check("setup-code = blue-7", code("blue-8")), Code::Wrong);
         assert_eq!(check("setup-code = blue-7", None), Code::Wrong);
-        for unusable in ["setup-code =", "setup-code = 1", "setup code = blue-7"] {
+        for unusable in ["setup-code =", "setup-code = 1", "setup cod = blue-7"] {
             for given in [None, code(""), code("1"), code("blue-7")] {
                 assert_eq!(check(unusable, given), Code::Unusable, "{unusable}");
             }

@@ -3,13 +3,13 @@
 
 use crate::daemon::Daemon;
 use crate::log;
-use card::wifi_txt::{self, SetupCodeLine, WifiTxt};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use wifi_txt::{CardFile, SetupCodeLine, WifiTxt, decode};
 
-const FILE: &str = "/run/card/wifi.txt";
+const CARD: &str = "/run/card";
 const CONFIGURATION: &str = "/run/projectx/wpa_supplicant.conf";
 
 /// What the owner wrote on the card.
@@ -24,27 +24,48 @@ impl Card {
     }
 }
 
-/// Reads `wifi.txt`. A missing file is the same as an empty one; lines that
+/// Reads `wifi.txt` and its kin. Without any it is as with an empty one; lines that
 /// mean nothing are named on the console and left out. A file that can't be
 /// read may hold a setup code, so nobody can claim the box without it.
 pub fn read_card() -> Card {
-    let bytes = match fs::read(FILE) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            log::line(&format!("wifi.txt: cannot be read: {error}"));
-            let wifi = WifiTxt {
-                setup_code: SetupCodeLine::Unusable,
-                ..WifiTxt::default()
-            };
-            return Card { wifi };
-        }
-    };
-    let (wifi, problems) = wifi_txt::parse(&bytes);
-    for problem in problems {
+    let (files, unreadable) = card_files(Path::new(CARD));
+    let mut wifi = wifi_txt::read(&files);
+    for problem in &wifi.problems {
         log::line(&problem.to_string());
     }
+    if unreadable && wifi.setup_code == SetupCodeLine::Absent {
+        wifi.setup_code = SetupCodeLine::Unusable;
+    }
     Card { wifi }
+}
+
+/// The files in a folder that may name networks, and whether one could not be read.
+fn card_files(folder: &Path) -> (Vec<CardFile>, bool) {
+    let mut files = Vec::new();
+    let mut unreadable = false;
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.unwrap_or_else(|error| {
+        log::line(&format!("{}: cannot be read: {error}", folder.display()));
+        unreadable = true;
+        Vec::new()
+    });
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !wifi_txt::is_candidate(&name) || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        let read = fs::File::open(entry.path())
+            .and_then(|file| file.take(decode::LIMIT as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => files.push(CardFile { name, bytes }),
+            Err(error) => {
+                log::line(&format!("{name}: cannot be read: {error}"));
+                unreadable = true;
+            }
+        }
+    }
+    (files, unreadable)
 }
 
 /// The radio, once there is one and a network to join.
