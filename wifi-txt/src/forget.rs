@@ -50,7 +50,9 @@ pub fn forget(file: &CardFile, wifi: &WifiTxt, keep: impl Fn(&Name) -> bool) -> 
         text.bytes.get(at.clone())?;
         text.bytes.splice(at, key.into_bytes());
     }
-    Some(text.encode())
+    let bytes = text.encode();
+    // Longer, it would not be read again.
+    (bytes.len() <= decode::LIMIT).then_some(bytes)
 }
 
 #[cfg(test)]
