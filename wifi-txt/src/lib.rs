@@ -19,6 +19,8 @@
 //! 3. [`files`]: which file wins when several name networks.
 //! 4. [`supplicant`]: the configuration of wpa_supplicant.
 //! 5. [`forget`]: the same file without its passwords, once the box has them elsewhere.
+//! 6. [`says`] and [`outcome`]: what wpa_supplicant says, and the words of
+//!    `wifi-result.txt` for it.
 //!
 //! No message and no `Debug` ever shows a password, a setup code or a piece of a line.
 
@@ -29,7 +31,9 @@ pub mod forget;
 pub mod imager;
 pub mod lines;
 pub mod network;
+pub mod outcome;
 pub mod report;
+pub mod says;
 pub mod supplicant;
 
 pub use country::Country;

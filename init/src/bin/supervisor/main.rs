@@ -11,6 +11,7 @@
 
 mod apps;
 mod attempts;
+mod card_writer;
 mod clock;
 mod console_service;
 mod control_server;
@@ -65,7 +66,7 @@ fn main() {
         for daemon in &mut daemons {
             daemon.keep_running();
         }
-        wifi.keep_running();
+        wifi.keep_running(office.disk());
         console.keep_running();
         apps.keep_running(office.disk());
         office.people().opened(apps.mail_place());

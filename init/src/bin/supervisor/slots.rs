@@ -3,14 +3,12 @@
 //! The boot script counts the tries of a trial in `ab.env` on the card and
 //! falls back after three (`boards/rpi3/boot.cmd`). Here the count ends.
 
+use crate::card_writer::{self, CARD};
 use crate::log;
-use nix::mount::{MsFlags, mount};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-const CARD: &str = "/run/card";
 
 /// How long a slot on trial may take to its page.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -67,20 +65,7 @@ fn slot_on_trial(words: &str) -> Option<String> {
 /// Overwrites `ab.env` in place: U-Boot made it in this trial, its one cluster
 /// stays where it is, and a torn write reads as "last good slot".
 fn write(slot: &str) -> io::Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let remount = |extra| {
-        mount(
-            None::<&str>,
-            CARD,
-            None::<&str>,
-            MsFlags::MS_REMOUNT | flags | extra,
-            None::<&str>,
-        )
-    };
-    remount(MsFlags::MS_SYNCHRONOUS)?;
-    let written = overwrite(&Path::new(CARD).join("ab.env"), slot);
-    remount(MsFlags::MS_RDONLY)?;
-    written
+    card_writer::while_writable(|card| overwrite(&card.join("ab.env"), slot))
 }
 
 /// The new text fills the old length with line ends, which `env import` skips.

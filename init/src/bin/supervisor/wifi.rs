@@ -1,16 +1,29 @@
 //! The card's `wifi.txt` and the radio: one wpa_supplicant for the first
-//! wireless interface that appears.
+//! wireless interface that appears, and what became of it, told on the card.
 
+mod control;
+mod result_file;
+mod safekeeping;
+
+use crate::card_writer::{self, CARD};
 use crate::daemon::Daemon;
-use crate::log;
+use crate::disk::Disk;
+use crate::{hostname, log};
+use control::Control;
+use result_file::ResultFile;
+use safekeeping::Safekeeping;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use wifi_txt::files::IN_WORK;
+use wifi_txt::outcome::{self, Outcome, Watch};
 use wifi_txt::{CardFile, SetupCodeLine, WifiTxt, decode};
 
-const CARD: &str = "/run/card";
 const CONFIGURATION: &str = "/run/projectx/wpa_supplicant.conf";
+/// The radio's driver loads its firmware in a few seconds.
+const RADIO_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the owner wrote on the card.
 pub struct Card {
@@ -32,6 +45,14 @@ pub fn read_card() -> Card {
     let mut wifi = wifi_txt::read(&files);
     for problem in &wifi.problems {
         log::line(&problem.to_string());
+    }
+    for copy in files.iter().filter(|file| file.name.ends_with(IN_WORK)) {
+        let is_whole = wifi.file == copy.name;
+        let finished =
+            card_writer::while_writable(|card| card_writer::finish(card, &copy.name, is_whole));
+        if let Err(error) = finished {
+            log::line(&format!("{}: not put in its place: {error}", copy.name));
+        }
     }
     if unreadable && wifi.setup_code == SetupCodeLine::Absent {
         wifi.setup_code = SetupCodeLine::Unusable;
@@ -71,28 +92,53 @@ fn card_files(folder: &Path) -> (Vec<CardFile>, bool) {
 /// The radio, once there is one and a network to join.
 pub struct Radio {
     card: Card,
-    supplicant: Option<Daemon>,
+    began: Instant,
+    supplicant: Option<(Daemon, String)>,
+    control: Option<Control>,
+    watch: Watch,
+    result_file: ResultFile,
+    safekeeping: Safekeeping,
 }
 
 impl Radio {
     /// Takes what the card says.
     pub fn new(card: Card) -> Self {
         Self {
+            watch: Watch::new(card.wifi.clone(), Duration::ZERO),
             card,
+            began: Instant::now(),
             supplicant: None,
+            control: None,
+            result_file: ResultFile::default(),
+            safekeeping: Safekeeping::default(),
         }
     }
 
-    /// Starts wpa_supplicant when an interface has appeared, and keeps it.
-    pub fn keep_running(&mut self) {
-        if self.supplicant.is_none() && !self.card.wifi.networks.is_empty() {
+    /// Starts wpa_supplicant when an interface has appeared, keeps it, and tells
+    /// on the card what becomes of it.
+    pub fn keep_running(&mut self, disk: &Disk) {
+        let now = self.began.elapsed();
+        if !self.card.wifi.networks.is_empty() {
+            self.keep_supplicant(now);
+        }
+        let words = self
+            .outcome(now)
+            .map(|outcome| outcome::words(&outcome, &self.card.wifi, hostname::NAME));
+        self.result_file.tell(words);
+        if let Some(network) = self.watch.proven() {
+            self.safekeeping.take(network, || disk.is_open());
+        }
+    }
+
+    fn keep_supplicant(&mut self, now: Duration) {
+        if self.supplicant.is_none() {
             let Some(interface) = wireless_interface() else {
                 return;
             };
             if let Err(error) = self.write_configuration() {
                 return log::line(&format!("{CONFIGURATION}: not written: {error}"));
             }
-            self.supplicant = Some(Daemon::new(
+            let daemon = Daemon::new(
                 "wpa_supplicant",
                 &[
                     "/usr/sbin/wpa_supplicant",
@@ -102,16 +148,41 @@ impl Radio {
                     "-c",
                     CONFIGURATION,
                 ],
-            ));
+            );
+            self.watch = Watch::new(self.card.wifi.clone(), now);
+            self.supplicant = Some((daemon, interface));
         }
-        if let Some(supplicant) = &mut self.supplicant {
-            supplicant.keep_running();
+        let Some((supplicant, interface)) = &mut self.supplicant else {
+            return;
+        };
+        supplicant.keep_running();
+        if self.control.is_none() {
+            // Not there in the first moment, nor after it has ended.
+            self.control = Control::connect(interface).ok();
         }
+        if let Some(control) = &mut self.control
+            && control.listen(&mut self.watch, now).is_err()
+        {
+            self.control = None;
+        }
+    }
+
+    /// What there is to tell; nothing to an owner who has a cable and left `wifi.txt` alone.
+    fn outcome(&self, now: Duration) -> Option<Outcome> {
+        let wifi = &self.card.wifi;
+        if wifi.networks.is_empty() {
+            let is_of_interest = wifi.wants_network || !wifi.problems.is_empty();
+            return (is_of_interest || ResultFile::exists()).then_some(Outcome::NothingToJoin);
+        }
+        if self.supplicant.is_none() {
+            return (now >= RADIO_WITHIN).then_some(Outcome::NoRadio);
+        }
+        self.watch.outcome(now)
     }
 
     /// Leaves the network.
     pub fn stop(&mut self) {
-        if let Some(supplicant) = &mut self.supplicant {
+        if let Some((supplicant, _)) = &mut self.supplicant {
             supplicant.stop();
         }
     }

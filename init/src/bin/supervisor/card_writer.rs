@@ -1,0 +1,117 @@
+//! The only way in which the box writes to the card's FAT once it runs.
+//!
+//! The FAT is mounted read-only. For a write it is mounted anew, writable and synchronous,
+//! and read-only again right after. The files of the slots are never written here, so they
+//! stay where they are, and a power cut costs at most the text file at work.
+
+use nix::mount::{MsFlags, mount};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Where `early` mounted it.
+pub const CARD: &str = "/run/card";
+
+/// Two writers would take the mount from each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs `write` with the card's folder while it is writable.
+///
+/// # Errors
+/// What `write` or the kernel said. Read-only it is again in any case, if the kernel allows.
+pub fn while_writable<T>(write: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let remount = |extra| {
+        mount(
+            None::<&str>,
+            CARD,
+            None::<&str>,
+            MsFlags::MS_REMOUNT | flags | extra,
+            None::<&str>,
+        )
+    };
+    remount(MsFlags::MS_SYNCHRONOUS)?;
+    let written = write(Path::new(CARD));
+    remount(MsFlags::MS_RDONLY)?;
+    written
+}
+
+/// Makes a file of these bytes, or replaces one, and returns when it is on the card. A cut
+/// in the middle leaves an empty or a shorter file.
+///
+/// # Errors
+/// The card is full or does not take it.
+pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(folder.join(name))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Writes over a file of the owner's, so that nothing of the old bytes stays on the card's
+/// sectors. A whole copy lies beside it meanwhile, as `NAME.new`, which is read instead should
+/// the power go in the middle ([`wifi_txt::files::IN_WORK`]).
+///
+/// # Errors
+/// The card is full or does not take it.
+pub fn overwrite(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let copy = format!("{name}{}", wifi_txt::files::IN_WORK);
+    put(folder, &copy, bytes)?;
+    overwrite_in_place(&folder.join(name), bytes)?;
+    fs::remove_file(folder.join(copy))
+}
+
+/// Finishes an [`overwrite`] that was cut off: `copy` is the name with its ending.
+/// `is_whole` says that the copy is to be taken, and not the file itself.
+///
+/// # Errors
+/// The card is full or does not take it.
+pub fn finish(folder: &Path, copy: &str, is_whole: bool) -> io::Result<()> {
+    let path = folder.join(copy);
+    if let Some(name) = copy.strip_suffix(wifi_txt::files::IN_WORK)
+        && is_whole
+    {
+        overwrite_in_place(&folder.join(name), &fs::read(&path)?)?;
+    }
+    fs::remove_file(path)
+}
+
+fn overwrite_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_overwritten_and_its_copy_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wifi.txt");
+        fs::write(&path, "password = short\nand more that is longer").unwrap();
+        overwrite(folder.path(), "wifi.txt", b"password = key\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"password = key\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_change_that_was_cut_off_is_finished_from_its_copy_or_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (is_whole, left) in [(true, "whole"), (false, "as it was")] {
+            fs::write(path("wifi.txt"), "as it was").unwrap();
+            fs::write(path("wifi.txt.new"), "whole").unwrap();
+            finish(folder.path(), "wifi.txt.new", is_whole).unwrap();
+            assert_eq!(fs::read_to_string(path("wifi.txt")).unwrap(), left);
+            assert!(!path("wifi.txt.new").exists());
+        }
+    }
+}
