@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How long an address may take, after the network was joined.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a network is looked for until it counts as not seen.
-const SEEN_WITHIN: Duration = Duration::from_secs(40);
+const SEEN_WITHIN: Duration = Duration::from_secs(25);
 /// How many names of others are told.
 const MOST_TOLD: usize = 20;
 
@@ -419,8 +419,8 @@ mod tests {
     #[test]
     fn a_network_that_is_not_there_is_told_with_those_that_are() {
         let watch = watch("network = home\npassword = 12345678", AIR);
-        assert_eq!(watch.outcome(SECONDS(44)), None);
-        let outcome = watch.outcome(SECONDS(45)).unwrap();
+        assert_eq!(watch.outcome(SECONDS(29)), None);
+        let outcome = watch.outcome(SECONDS(30)).unwrap();
         let others = vec![name("Home"), name("New")];
         assert_eq!(outcome, Outcome::NotSeen { others });
         let text = words(&outcome, &watch.wifi, "projectx");

@@ -1,7 +1,11 @@
 //! The configuration of `wpa_supplicant`.
 //!
+//! Names and passwords are written as hexadecimal digits throughout: between quotes a password
+//! with a quote and a `#` in it is cut off (seen with 2.10), and no form of `psk` has escapes.
+//!
 //! Source: wpa_supplicant.conf(5) and the commented example in its source.
 
+use crate::forget::psk;
 use crate::network::{Key, Network, WifiTxt};
 
 /// The folder of wpa_supplicant's control socket; only root may enter.
@@ -22,30 +26,24 @@ pub fn wpa_supplicant_conf(wifi: &WifiTxt) -> String {
 }
 
 fn block(network: &Network, priority: usize) -> Vec<String> {
-    // Unquoted means hexadecimal, so no name can end the string early.
-    let ssid: String = network
-        .name
-        .bytes()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let ssid = hex(network.name.bytes());
     let mut lines = vec!["network={".to_owned(), format!("\tssid={ssid}")];
     if network.hidden {
         lines.push("\tscan_ssid=1".into());
     }
     match &network.key {
         Key::Open => lines.push("\tkey_mgmt=NONE".into()),
-        // A driver that has no WPA3 leaves SAE out by itself. The password ends at the
-        // last quote of the line, so one inside needs no escape.
+        // A driver that has no WPA3 leaves SAE out by itself.
         Key::Passphrase(words) => lines.extend([
             "\tkey_mgmt=WPA-PSK SAE".into(),
             "\tieee80211w=1".into(),
-            format!("\tpsk=\"{words}\""),
+            format!("\tpsk={}", psk(&network.name, words)),
+            format!("\tsae_password={}", hex(words.as_bytes())),
         ]),
         Key::Wpa3(words) => lines.extend([
             "\tkey_mgmt=SAE".into(),
             "\tieee80211w=2".into(),
-            format!("\tpsk=\"{words}\""),
+            format!("\tsae_password={}", hex(words.as_bytes())),
         ]),
         Key::Psk(digits) => {
             lines.extend(["\tkey_mgmt=WPA-PSK".into(), format!("\tpsk={digits}")]);
@@ -54,4 +52,8 @@ fn block(network: &Network, priority: usize) -> Vec<String> {
     lines.push(format!("\tpriority={priority}"));
     lines.push("}".into());
     lines
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -96,13 +96,9 @@ fn wpa_supplicant_reads(wifi: &WifiTxt) {
                 "scan_ssid" => value == "1",
                 "key_mgmt" => ["NONE", "WPA-PSK", "WPA-PSK SAE", "SAE"].contains(&value),
                 "ieee80211w" => ["1", "2"].contains(&value),
-                "psk" if hex(value) && value.len() == 64 => true,
-                "psk" => {
-                    let inside = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
-                    inside.is_some_and(|inside| {
-                        (8..=63).contains(&inside.len())
-                            && inside.bytes().all(|b| (0x20..=0x7e).contains(&b))
-                    })
+                "psk" => hex(value) && value.len() == 64,
+                "sae_password" => {
+                    hex(value) && value.len() % 2 == 0 && (16..=126).contains(&value.len())
                 }
                 "priority" => value.parse::<usize>().is_ok(),
                 _ => false,
