@@ -66,6 +66,11 @@ pub enum CardError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The card takes no writes; the first one was refused.
+    #[error(
+        "the card is write-protected: push the switch of its adapter away from \"lock\"; if there is none, the card is worn out: use another one"
+    )]
+    WriteProtected,
     /// Sector 0 is no table that we can use.
     #[error(transparent)]
     Table(#[from] MbrError),
@@ -570,5 +575,11 @@ fn read_sector(
 }
 
 fn io_error(what: &'static str) -> impl Fn(io::Error) -> CardError {
-    move |source| CardError::Io { what, source }
+    move |source| match source.kind() {
+        // The kernel's EROFS, EACCES and EPERM for a disk that is read-only.
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            CardError::WriteProtected
+        }
+        _ => CardError::Io { what, source },
+    }
 }

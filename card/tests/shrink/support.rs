@@ -13,7 +13,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 pub const MIB: u64 = 1 << 20;
-/// Where partition 1 starts, in bytes.
+/// Where Raspberry Pi Imager lets partition 1 start, in bytes.
 pub const P1: u64 = 8192 * 512;
 
 /// Runs a program, checks that it succeeds and returns what it printed.
@@ -45,24 +45,57 @@ pub fn empty_table() -> [u8; 512] {
     sector
 }
 
+/// How somebody's computer laid a card out.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Size of the card in MiB.
+    pub mib: u64,
+    /// Sectors in a cluster.
+    pub sectors_per_cluster: u32,
+    /// First sector of the partition.
+    pub start: u64,
+    /// Sectors before the first FAT.
+    pub reserved: u32,
+    /// Copies of the FAT.
+    pub fats: u32,
+}
+
+impl Layout {
+    /// As Raspberry Pi Imager does.
+    pub fn imager(mib: u64, sectors_per_cluster: u32) -> Layout {
+        Layout {
+            mib,
+            sectors_per_cluster,
+            start: 8192,
+            reserved: 32,
+            fats: 2,
+        }
+    }
+}
+
 /// A card as its owner made it, and the files on it.
 pub struct Card {
     dir: TempDir,
-    mib: u64,
-    sectors_per_cluster: u32,
+    layout: Layout,
 }
 
 impl Card {
     /// A card of `mib` MiB whose one partition fills it.
     pub fn empty(mib: u64, sectors_per_cluster: u32) -> Card {
+        Card::laid_out(Layout::imager(mib, sectors_per_cluster))
+    }
+
+    /// An empty card of that layout.
+    pub fn laid_out(layout: Layout) -> Card {
         let card = Card {
             dir: tempfile::tempdir().unwrap(),
-            mib,
-            sectors_per_cluster,
+            layout,
         };
         let image = File::create_new(card.image()).unwrap();
-        image.set_len(mib * MIB - P1).unwrap();
-        let spc = sectors_per_cluster.to_string();
+        image.set_len(layout.mib * MIB - card.p1()).unwrap();
+        let spc = layout.sectors_per_cluster.to_string();
+        let hidden = layout.start.to_string();
+        let (reserved, fats) = (layout.reserved.to_string(), layout.fats.to_string());
         run(
             "mkfs.vfat",
             &[
@@ -71,7 +104,13 @@ impl Card {
                 "-s",
                 &spc,
                 "-h",
-                "8192",
+                &hidden,
+                "-R",
+                &reserved,
+                "-f",
+                &fats,
+                // Other clusters than this program would choose are what this is for.
+                "-a",
                 "-n",
                 "BOOT",
                 card.image_str(),
@@ -80,10 +119,25 @@ impl Card {
         card
     }
 
+    /// Where partition 1 starts, in bytes.
+    fn p1(&self) -> u64 {
+        self.layout.start * 512
+    }
+
     /// Such a card with files before, across and
     /// behind `cut_mib` of the partition, and one that wraps around its end.
     pub fn filled(mib: u64, sectors_per_cluster: u32, cut_mib: u64) -> Card {
-        let card = Card::empty(mib, sectors_per_cluster);
+        Card::laid_out_and_filled(Layout::imager(mib, sectors_per_cluster), cut_mib)
+    }
+
+    /// The same for any layout.
+    pub fn laid_out_and_filled(layout: Layout, cut_mib: u64) -> Card {
+        let card = Card::laid_out(layout);
+        let Layout {
+            mib,
+            sectors_per_cluster,
+            ..
+        } = layout;
         let per_mib = 2048 / sectors_per_cluster;
         let cut = u32::try_from(cut_mib).unwrap() * per_mib;
         let end = u32::try_from(mib - 4).unwrap() * per_mib;
@@ -186,22 +240,29 @@ impl Card {
     }
 
     fn set_fat(&self, cluster: u32, value: u32) {
-        for copy in 0..2 {
-            let at = (32 + copy * u64::from(self.number(36))) * 512 + u64::from(cluster) * 4;
+        for copy in 0..u64::from(self.layout.fats) {
+            let at = (u64::from(self.layout.reserved) + copy * u64::from(self.number(36))) * 512
+                + u64::from(cluster) * 4;
             self.open().write_all_at(&value.to_le_bytes(), at).unwrap();
         }
     }
 
     fn cluster_offset(&self, cluster: u32) -> u64 {
-        (32 + 2 * u64::from(self.number(36))
-            + u64::from(cluster - 2) * u64::from(self.sectors_per_cluster))
+        (u64::from(self.layout.reserved)
+            + u64::from(self.layout.fats) * u64::from(self.number(36))
+            + u64::from(cluster - 2) * u64::from(self.layout.sectors_per_cluster))
             * 512
+    }
+
+    /// The first sector of the disk that holds clusters.
+    pub fn data_start(&self) -> u64 {
+        self.layout.start + self.cluster_offset(2) / 512
     }
 
     /// Moves the root directory (one cluster, as mkfs.vfat made it) to a free cluster.
     pub fn move_root_to(&self, cluster: u32) {
         let old = self.number(44);
-        let mut data = vec![0; self.sectors_per_cluster as usize * 512];
+        let mut data = vec![0; self.layout.sectors_per_cluster as usize * 512];
         let file = self.open();
         file.read_exact_at(&mut data, self.cluster_offset(old))
             .unwrap();
@@ -240,20 +301,23 @@ impl Card {
     pub fn disk(&self) -> TestDisk {
         let mut disk = TestDisk {
             file: self.open(),
-            size: self.mib * MIB,
+            size: self.layout.mib * MIB,
+            p1: self.p1(),
             written: BTreeMap::new(),
             pending: Vec::new(),
             steps: 0,
             writes: 0,
             cut: None,
             off: false,
+            unreadable: None,
+            write_protected: false,
         };
         let mut table = Mbr::parse(empty_table()).unwrap();
-        let sectors = u32::try_from((self.mib * MIB - P1) / 512).unwrap();
+        let sectors = u32::try_from((self.layout.mib * MIB - self.p1()) / 512).unwrap();
         let entry = Entry {
             bootable: true,
             kind: KIND_FAT32,
-            start: 8192,
+            start: u32::try_from(self.layout.start).unwrap(),
             sectors,
         };
         table.set(0, entry);
@@ -276,8 +340,9 @@ impl Card {
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(u64::from(sectors) * 512).unwrap();
         for (sector, bytes) in &disk.written {
-            if (8192..8192 + u64::from(sectors)).contains(sector) {
-                file.write_all_at(bytes, sector * 512 - P1).unwrap();
+            let start = self.layout.start;
+            if (start..start + u64::from(sectors)).contains(sector) {
+                file.write_all_at(bytes, sector * 512 - self.p1()).unwrap();
             }
         }
         path
@@ -337,6 +402,7 @@ pub enum Cut {
 pub struct TestDisk {
     file: File,
     size: u64,
+    p1: u64,
     written: BTreeMap<u64, [u8; 512]>,
     /// Sectors written since the last flush, with what was there before.
     pending: Vec<(u64, [u8; 512])>,
@@ -344,6 +410,9 @@ pub struct TestDisk {
     writes: usize,
     cut: Option<(usize, Cut)>,
     off: bool,
+    /// Sectors that cannot be read.
+    unreadable: Option<std::ops::Range<u64>>,
+    write_protected: bool,
 }
 
 impl TestDisk {
@@ -371,14 +440,24 @@ impl TestDisk {
         self.off = false;
     }
 
+    /// Reads of these sectors fail from now on.
+    pub fn set_unreadable(&mut self, sectors: Option<std::ops::Range<u64>>) {
+        self.unreadable = sectors;
+    }
+
+    /// Writes fail from now on as the kernel's do for a card that is locked.
+    pub fn write_protect(&mut self) {
+        self.write_protected = true;
+    }
+
     pub fn sector(&self, sector: u64) -> [u8; 512] {
         if let Some(bytes) = self.written.get(&sector) {
             return *bytes;
         }
         let mut bytes = [0; 512];
-        if sector >= 8192 {
+        if sector * 512 >= self.p1 {
             // Behind the file there is nothing: zeros.
-            let _ = self.file.read_exact_at(&mut bytes, sector * 512 - P1);
+            let _ = self.file.read_exact_at(&mut bytes, sector * 512 - self.p1);
         }
         bytes
     }
@@ -441,12 +520,18 @@ impl Disk for TestDisk {
             ));
         }
         let (first, count) = (offset / 512, buffer.len() / 512);
+        if let Some(bad) = &self.unreadable
+            && first < bad.end
+            && bad.start < first + count as u64
+        {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         buffer.fill(0);
-        if offset >= P1 {
+        if offset >= self.p1 {
             let mut done = 0;
             while let Ok(n @ 1..) = self
                 .file
-                .read_at(&mut buffer[done..], offset - P1 + done as u64)
+                .read_at(&mut buffer[done..], offset - self.p1 + done as u64)
             {
                 done += n;
             }
@@ -463,6 +548,9 @@ impl Disk for TestDisk {
             offset + bytes.len() as u64 <= self.size,
             "a write behind the end of the disk"
         );
+        if self.write_protected {
+            return Err(io::Error::from_raw_os_error(1));
+        }
         let failing = self.fails()?;
         let mode = self.cut.map(|(_, mode)| mode);
         let reached = match (failing, mode) {

@@ -1,6 +1,7 @@
 //! The shrink on real FAT32 file systems: made by mkfs.vfat, filled by mtools, judged by
 //! fsck.vfat, and the power cut after every write.
 
+mod legal;
 mod support;
 
 use card::mbr::{Entry, KIND_FAT32, KIND_LINUX, Mbr};
