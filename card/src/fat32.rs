@@ -192,6 +192,21 @@ pub fn forget_free_count(fsinfo: &mut [u8; 512]) -> bool {
     valid
 }
 
+/// Adds to the free count of an FSInfo sector. Returns false, and changes nothing, if the
+/// sector is no FSInfo or the count is unknown.
+pub(crate) fn count_free(fsinfo: &mut [u8; 512], more: i64) -> bool {
+    let mut valid = *fsinfo;
+    let count = u32::from_le_bytes([fsinfo[488], fsinfo[489], fsinfo[490], fsinfo[491]]);
+    let changed = i64::from(count) + more;
+    match u32::try_from(changed) {
+        Ok(changed) if count != u32::MAX && forget_free_count(&mut valid) => {
+            fsinfo[488..492].copy_from_slice(&changed.to_le_bytes());
+            true
+        }
+        _ => false,
+    }
+}
+
 /// A FAT in memory, whole: 4 bytes a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fat {

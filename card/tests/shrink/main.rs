@@ -1,6 +1,7 @@
 //! The shrink on real FAT32 file systems: made by mkfs.vfat, filled by mtools, judged by
 //! fsck.vfat, and the power cut after every write.
 
+mod explained;
 mod legal;
 mod support;
 

@@ -194,7 +194,7 @@ impl Card {
     }
 
     /// Adds a file of pseudo-random bytes.
-    fn add(&self, name: &str, size: usize) {
+    pub fn add(&self, name: &str, size: usize) {
         let mut state = size as u64 + name.len() as u64;
         let content: Vec<u8> = (0..size)
             .map(|_| {
@@ -326,7 +326,7 @@ impl Card {
     }
 
     /// Writes partition 1 of the disk to a sparse file.
-    fn partition(&self, disk: &TestDisk) -> PathBuf {
+    pub fn partition(&self, disk: &TestDisk) -> PathBuf {
         let path = self.dir.path().join("judged.img");
         run(
             "cp",
@@ -350,20 +350,30 @@ impl Card {
 
     /// fsck.vfat finds nothing, and mtools reads the very files that were put on it.
     pub fn judge(&self, disk: &TestDisk) {
+        self.judge_with(disk, &[]);
+    }
+
+    /// The same with more files in the root directory.
+    pub fn judge_with(&self, disk: &TestDisk, more: &[(&str, &[u8])]) {
         let partition = self.partition(disk);
         let said = run("fsck.vfat", &["-n", partition.to_str().unwrap()]);
         for bad in ["differ", "Reclaimed", "FATs", "Dirty", "wrong"] {
             assert!(!said.contains(bad), "{said}");
         }
-        self.compare(&partition);
+        self.compare(&partition, more);
     }
 
     /// Only that mtools reads the very files.
     pub fn compare_files(&self, disk: &TestDisk) {
-        self.compare(&self.partition(disk));
+        self.compare(&self.partition(disk), &[]);
     }
 
-    fn compare(&self, partition: &Path) {
+    /// The same with more files in the root directory.
+    pub fn compare_with(&self, disk: &TestDisk, more: &[(&str, &[u8])]) {
+        self.compare(&self.partition(disk), more);
+    }
+
+    fn compare(&self, partition: &Path, more: &[(&str, &[u8])]) {
         let read = tempfile::tempdir_in(self.dir.path()).unwrap();
         run(
             "mcopy",
@@ -376,6 +386,11 @@ impl Card {
                 read.path().to_str().unwrap(),
             ],
         );
+        for (name, content) in more {
+            let path = read.path().join(name);
+            assert_eq!(fs::read(&path).unwrap(), *content, "{name}");
+            fs::remove_file(path).unwrap();
+        }
         run(
             "diff",
             &[
@@ -474,6 +489,11 @@ impl TestDisk {
         let mut table = Mbr::parse(self.sector(0)).unwrap();
         table.set(index, entry);
         self.put(0, table.sector());
+    }
+
+    /// Every sector written so far and what it holds.
+    pub fn content(&self) -> BTreeMap<u64, [u8; 512]> {
+        self.written.clone()
     }
 
     /// Equal for disks with equal content in partition 1 and sector 0.

@@ -1,5 +1,6 @@
 //! The card as the kernel's disk: waiting for it, its partitions, its mount.
 
+use card::notice;
 use card::shrink::{self, CardError, Outcome};
 use init::sys;
 use nix::mount::{MsFlags, mount};
@@ -99,21 +100,55 @@ impl Disk {
         };
         let mut disk = OpenOptions::new()
             .read(true)
-            .write(true)
+            // A locked card may not even be opened so, and is to be refused with words.
+            .write(!self.is_locked())
             .open(&path)
-            .map_err(|error| io("opening for writing", error))?;
-        let what = match shrink::prepare(&mut disk) {
-            Ok(Outcome::AlreadyDone) => return Ok(Prepared::AlreadyDone),
-            Ok(Outcome::PartitionAdded) => "partition 2 added",
-            Ok(Outcome::Shrunk { .. }) => "card shrunk, partition 2 added",
-            Ok(Outcome::Repaired) => "the card's file system cut to fit its partition",
+            .map_err(|error| io("opening", error))?;
+        let outcome = match self.shrink(&mut disk) {
+            Ok(outcome) => outcome,
             // The step is done again at the next start, which may go better.
             Err(error @ CardError::Io { .. }) => return Err(DiskError::Card(error)),
-            Err(error) => return Ok(Prepared::Refused(error.to_string())),
+            Err(error) => {
+                // What can't be left on the card is on the screen all the same.
+                let left = !self.is_locked() && notice::leave(&mut disk, &error).unwrap_or(false);
+                return Ok(Prepared::Refused(notice::on_screen(&error, left)));
+            }
+        };
+        let what = match outcome {
+            Outcome::AlreadyDone => return Ok(Prepared::AlreadyDone),
+            Outcome::PartitionAdded => "partition 2 added",
+            Outcome::Shrunk { .. } => "card shrunk, partition 2 added",
+            Outcome::Repaired => "the card's file system cut to fit its partition",
         };
         disk.sync_all().map_err(|error| io("writing back", error))?;
         sys::reread_partitions(&disk).map_err(|error| io("BLKRRPART", error.into()))?;
         Ok(Prepared::Changed(what.to_owned()))
+    }
+
+    /// The step itself: refuses a locked card, takes an earlier refusal's
+    /// words off the card, shrinks.
+    fn shrink(&self, disk: &mut fs::File) -> Result<Outcome, CardError> {
+        let plan = shrink::plan(disk)?;
+        // Also a card that is ready: nothing could be stored on it.
+        if self.is_locked() {
+            return Err(CardError::WriteProtected);
+        }
+        if plan.outcome() == Outcome::AlreadyDone {
+            return Ok(Outcome::AlreadyDone);
+        }
+        // A text that stays because a read failed only explains what was.
+        let plan = match notice::remove(disk) {
+            Ok(false) | Err(_) => plan,
+            Ok(true) => shrink::plan(disk)?,
+        };
+        shrink::apply(disk, &plan)?;
+        Ok(plan.outcome())
+    }
+
+    /// Whether the kernel found the card's switch on "lock".
+    fn is_locked(&self) -> bool {
+        fs::read_to_string(format!("/sys/block/{}/ro", self.name))
+            .is_ok_and(|text| text.trim() == "1")
     }
 
     /// Mounts partition 1 read-only at [`CARD`].

@@ -22,17 +22,23 @@ fn main() -> ExitCode {
     match run(&mut log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(EarlyError::Refused(reason)) => {
-            for log in [Some(&mut log), ConsoleLog::on_screen("early").as_mut()]
-                .into_iter()
-                .flatten()
-            {
-                log.line(&reason);
-                log.line("This card cannot be used. Nothing on it was changed.");
-            }
+            tell_the_owner(&mut log, &reason);
             ExitCode::from(REFUSED)
         }
-        Err(EarlyError::Disk(error)) => failed(&mut log, &error),
+        Err(EarlyError::Disk(error)) => {
+            // Their words say what the owner can do; the log's reader sees them, too.
+            tell_the_owner(&mut log, &error.to_string());
+            ExitCode::FAILURE
+        }
         Err(EarlyError::Image(error)) => failed(&mut log, &error),
+    }
+}
+
+/// On the serial console and on the screen.
+fn tell_the_owner(log: &mut ConsoleLog, text: &str) {
+    let mut screen = ConsoleLog::on_screen("early");
+    for log in std::iter::once(log).chain(screen.as_mut()) {
+        log.line(text);
     }
 }
 
