@@ -7,6 +7,7 @@ mod bench;
 mod boot;
 mod browser;
 mod campaign;
+mod card_check;
 mod card_image;
 mod exploits;
 mod guest;
@@ -39,6 +40,8 @@ enum Command {
     Image(image::ImageArguments),
     /// Sign an update of SpamAssassin's rules, for boxes that have the key's other half
     Rules(image::rules::RulesArguments),
+    /// Say whether a ZIP makes a card that starts: unpacked as Raspberry Pi Imager does
+    CardCheck(card_check::CheckArguments),
     /// Boot a card in QEMU and say how to reach the box
     Boot(boot::BootArguments),
     /// Run the tests: the fast ones, then boots of the real card
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Image(arguments) => image::run(&arguments),
         Command::Rules(arguments) => image::rules::run(&arguments),
+        Command::CardCheck(arguments) => card_check::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::WifiCheck(arguments) => wifi_check::run(&arguments),

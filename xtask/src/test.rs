@@ -5,7 +5,7 @@
 use crate::exploits::Extent;
 use crate::qemu;
 use crate::scenarios::{self, Lab, Outcome, Scenario};
-use crate::{campaign, exploits, guest, image, tidy, workspace};
+use crate::{campaign, card_check, exploits, guest, image, tidy, workspace};
 use anyhow::{Result, bail};
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
@@ -114,6 +114,12 @@ fn unit(tally: &mut Tally) {
 /// Boots of the real ZIP, one after another: two at once are slower on two cores.
 fn boots(chosen: &[&Scenario], bless: bool, tally: &mut Tally) -> Result<()> {
     guest::build_zip()?;
+    if chosen.len() == scenarios::ALL.len() {
+        for zip in [workspace::zip(), workspace::image_zip()] {
+            let name = zip.file_name().unwrap_or_default().display();
+            tally.step(&format!("card-check {name}"), || card_check::check(&zip));
+        }
+    }
     let lab = Lab::new(bless)?;
     for scenario in chosen {
         let begun = Instant::now();

@@ -22,3 +22,8 @@ pub fn cache() -> PathBuf {
 pub fn zip() -> PathBuf {
     target().join("image/rpi3/projectx-rpi3.zip")
 }
+
+/// The other one, of one image that is written raw.
+pub fn image_zip() -> PathBuf {
+    target().join("image/rpi3/projectx-rpi3.img.zip")
+}

@@ -38,7 +38,7 @@ pub const NATIVE: [(&str, &str); 1] = [("nftables", FILTERS)];
 const FILTERS: &str = "filters what a service may reach";
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 16] = [
+pub const BOOTING: [(&str, &str); 17] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -61,6 +61,10 @@ pub const BOOTING: [(&str, &str); 16] = [
     (
         "xz-utils",
         "unpacks kernel modules for the guest that is measured beside the box",
+    ),
+    (
+        "libarchive-tools",
+        "bsdtar unpacks the ZIP from a stream, as Raspberry Pi Imager does",
     ),
     ("cpio", "reads back an archive that a test writes"),
     (
