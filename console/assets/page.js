@@ -34,20 +34,21 @@ function start() {
   async function send(path, secrets) {
     busy = true;
     able(false);
-    const { body, forget } = makePost(path, token, main.dataset.key, secrets);
-    forget(); // these answers are not sealed
+    const post = makePost(path, token, main.dataset.key, secrets);
     wipe();
     let reply = null;
     try {
       const response = await fetch(path, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body,
+        body: post.body,
       });
       reply = await response.json();
+      if (reply.box) reply.paper = post.open(reply.box);
     } catch (error) {
       reply = null;
     }
+    post.forget();
     busy = false;
     return reply;
   }
@@ -82,11 +83,31 @@ function start() {
       return setTimeout(() => location.reload(), 5000);
     }
     say(reply.words, !reply.ok);
+    if (reply.paper) {
+      over = true; // no reload may take the key away
+      token = reply.token;
+      form.hidden = true;
+      document.querySelector("h1").textContent = "One thing more";
+      for (const id of ["print", "confirm"]) {
+        const button = field(id).querySelector("button") || field(id);
+        button.disabled = false;
+      }
+      return showRecoveryKey(reply.paper, confirm);
+    }
     if (reply.ok) return setTimeout(() => location.reload(), 2500);
     if (!reply.token) return; // the words say: reload
     token = reply.token;
     able(true);
     wait(reply.retry_after);
+  }
+
+  async function confirm(words) {
+    const reply = await send("/keys/confirm", { recovery_key: words });
+    say(reply ? reply.words : "The connection was lost. Please try again.", !(reply && reply.ok));
+    if (reply && reply.token) token = reply.token;
+    if (!reply || !reply.ok) return able(true);
+    hideRecoveryKey();
+    setTimeout(() => location.reload(), 3000);
   }
 
   async function power(event) {
@@ -145,9 +166,10 @@ function start() {
       const type = event.currentTarget.checked ? "text" : "password";
       for (const id of ["first", "second"]) if (field(id)) field(id).type = type;
     });
+    if (field("advice")) advise(field("first"), field("advice"));
   }
   for (const button of buttons) {
-    if (button.type === "button") button.addEventListener("click", power);
+    if (button.dataset.post) button.addEventListener("click", power);
   }
   wait(Number(main.dataset.retry));
   setTimeout(watch, 2000);

@@ -1,11 +1,12 @@
 //! Shows the page on this computer, with a pretended supervisor:
 //! `cargo run -p console --example preview -- unclaimed 127.0.0.1:8080 nacl-fast.min.js`.
-//! States: unclaimed, code (unclaimed with a setup code), late, locked,
-//! working, open, missing. Every passphrase but `right horse` is wrong; people
+//! States: unclaimed, code (unclaimed with a setup code), late, locked, reset
+//! (locked, and the card asks for a factory reset), working, open, paperless
+//! (open without a recovery key), missing. Every passphrase but `right horse` is wrong; people
 //! are added as they are typed.
 
 use console::{Assets, serve};
-use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
+use control::{Disk, PeopleRequest, RecoveryKey, Refusal, Reply, Request, Secret, Status, wire};
 use std::error::Error;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
@@ -18,14 +19,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let status = Status {
         disk: match state.as_str() {
             "unclaimed" | "code" | "late" => Disk::Unclaimed,
-            "locked" => Disk::Locked,
+            "locked" | "reset" => Disk::Locked,
             "working" => Disk::Working,
-            "open" => Disk::Open,
+            "open" | "paperless" => Disk::Open,
             _ => Disk::Missing,
         },
         setup_code_needed: state == "code",
         claimable: state != "late",
         retry_after: 0,
+        recovery_key: state != "paperless",
+        reset_code: Some("erase 3F2A-91C4".into()),
+        reset_asked: state == "reset",
         name: "projectx".into(),
     };
     let nacl = std::fs::read(nacl)?.into();
@@ -49,7 +53,27 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
     loop {
         let reply = match wire::read(&mut reader)? {
             Request::Status => Reply::Status(status.clone()),
-            Request::Claim { passphrase, .. } => open(&mut status, &passphrase),
+            Request::Claim { passphrase, .. } => made(open(&mut status, &passphrase)),
+            Request::Recover { recovery_key, .. } => {
+                match RecoveryKey::parse(recovery_key.expose()) {
+                    Ok(_) => open(&mut status, &Secret::new(RIGHT.into())),
+                    Err(typo) => Reply::Refused {
+                        refusal: Refusal::BadRecoveryKey,
+                        words: typo.to_string(),
+                        retry_after: 0,
+                    },
+                }
+            }
+            Request::ChangePassphrase { old, .. } => open(&mut status, &old),
+            Request::NewRecoveryKey { passphrase } => made(open(&mut status, &passphrase)),
+            Request::ConfirmRecoveryKey { .. } => {
+                status.recovery_key = true;
+                Reply::Done
+            }
+            Request::FactoryReset => {
+                status.disk = Disk::Unclaimed;
+                Reply::Done
+            }
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
             Request::Prove { passphrase, .. } => open(&mut status, &passphrase),
             Request::People { what, .. } => people(&mut addresses, what),
@@ -59,9 +83,20 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
     }
 }
 
+const RIGHT: &str = "right horse";
+
+fn made(reply: Reply) -> Reply {
+    match RecoveryKey::from_random(&[0x5a; 16]) {
+        Ok(key) if reply == Reply::Done => Reply::RecoveryKey {
+            words: key.words().clone(),
+        },
+        _ => reply,
+    }
+}
+
 fn open(status: &mut Status, passphrase: &Secret) -> Reply {
     std::thread::sleep(std::time::Duration::from_secs(3));
-    if passphrase.expose() == "right horse" {
+    if passphrase.expose() == RIGHT {
         status.disk = Disk::Open;
         return Reply::Done;
     }

@@ -3,9 +3,10 @@
 //! `base_url` is `http://ADDRESS:PORT` without a slash at the end, with an
 //! address or a name the box answers to.
 
+use crate::keys::Paper;
 use crate::people::{PeopleAnswer, Told};
 use crate::routes::{Answer, Post};
-use crate::sealed::{Contents, PeopleContents, SealedError, seal};
+use crate::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedError, seal};
 use crate::state::Shown;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use control::Secret;
@@ -59,6 +60,8 @@ pub struct Answered {
     pub words: String,
     /// Seconds until the next try is looked at.
     pub retry_after: u64,
+    /// The words of a recovery key that was just made.
+    pub recovery_key: Option<String>,
 }
 
 /// What a page carries for the posts made from it.
@@ -111,6 +114,21 @@ pub fn unlock(base_url: &str, passphrase: &str) -> Result<Answered, ClientError>
     send_sealed(base_url, "/unlock", passphrase, None)
 }
 
+/// Says that the owner has the recovery key.
+pub fn confirm_recovery_key(base_url: &str, words: &str) -> Result<Answered, ClientError> {
+    let page = page(base_url)?;
+    let contents = KeysContents {
+        purpose: "/keys/confirm".into(),
+        token: page.token.clone(),
+        recovery_key: Some(Secret::new(words.into())),
+        ..KeysContents::default()
+    };
+    let (sealed, opens) = seal(&page.key, &contents)?;
+    let (token, sealed) = (page.token, Some(sealed));
+    let sent = Post { token, sealed };
+    post(base_url, "/keys/confirm", &sent, Some(&opens))
+}
+
 /// `restart`, or `off` to switch the power off.
 pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
     let path = if what == "restart" {
@@ -126,6 +144,7 @@ pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
             token,
             sealed: None,
         },
+        None,
     )
 }
 
@@ -241,16 +260,26 @@ fn send_sealed(
         passphrase: Secret::new(passphrase.into()),
         setup_code: setup_code.map(|code| Secret::new(code.into())),
     };
-    let sealed = Some(seal(&page.key, &contents)?.0);
-    let token = page.token;
-    post(base_url, path, &Post { token, sealed })
+    let (sealed, opens) = seal(&page.key, &contents)?;
+    let (token, sealed) = (page.token, Some(sealed));
+    post(base_url, path, &Post { token, sealed }, Some(&opens))
 }
 
-fn post(base_url: &str, path: &str, post: &Post) -> Result<Answered, ClientError> {
+fn post(
+    base_url: &str,
+    path: &str,
+    post: &Post,
+    opens: Option<&AnswerKey>,
+) -> Result<Answered, ClientError> {
     let (url, status, text) = post_text(base_url, path, post)?;
     let answer: Answer =
         serde_json::from_str(&text).map_err(|error| ClientError::Json { url, error })?;
+    let paper = match (&answer.sealed, opens) {
+        (Some(sealed), Some(opens)) => Some(opens.open::<Paper>(sealed)?),
+        _ => None,
+    };
     Ok(Answered {
+        recovery_key: paper.map(|paper| paper.words.expose().to_owned()),
         http_status: status.as_u16(),
         ok: answer.ok,
         words: answer.words,

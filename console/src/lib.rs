@@ -15,6 +15,7 @@
 //! | which requests are there, and what do they answer | `routes.rs` |
 //! | who may ask: host, origin, headers | `guard.rs` |
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
+//! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
 //! | one-time form tokens | `tokens.rs` |
 //! | opening sealed secrets, sealing answers | `sealed.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
@@ -23,6 +24,8 @@
 #[cfg(feature = "client")]
 pub mod client;
 mod guard;
+pub mod keys;
+mod keys_page;
 mod page;
 pub mod people;
 mod people_page;

@@ -5,6 +5,7 @@
 //! these attributes of `<main>`: `data-state`, `data-token`, `data-key`,
 //! `data-retry`.
 
+use crate::keys_page;
 use crate::state::State;
 use axum::body::Bytes;
 use control::Status;
@@ -22,6 +23,7 @@ pub const STYLE: &str = include_str!("../assets/style.css");
 pub const SCRIPT: &str = concat!(
     include_str!("../assets/seal.js"),
     include_str!("../assets/hold.js"),
+    include_str!("../assets/recovery.js"),
     include_str!("../assets/page.js")
 );
 
@@ -35,6 +37,7 @@ pub fn front(status: &Status, token: &str, key: &str) -> String {
             (needs_script())
             (body(state, status))
             p #answer .note role="status" hidden {}
+            @if state == State::Unclaimed { (keys_page::paper(&status.name)) }
         }
         (power())
     };
@@ -106,9 +109,17 @@ fn body(state: State, status: &Status) -> Markup {
         },
         State::Open => html! {
             p { "The disk is unlocked. You may close this page." }
+            @if !status.recovery_key {
+                p.note.bad { strong { "You have no recovery key yet." } " If you forget the \
+                     passphrase now, nobody can open the box again, not even we." }
+                a.button href="/keys#new" { "Make the recovery key" }
+            }
             h2 { "People" }
             p { "Who has mail on this box: their addresses and passwords." }
             a.button href="/people" { "Open people" }
+            h2 { "Passphrase and recovery key" }
+            p { "Choose another passphrase, or make another recovery key." }
+            a.button href="/keys" { "Open keys" }
             h2 { "After a power cut" }
             p { "After a power cut, or a restart, the box waits for your passphrase. Come \
                  back to this page then. Its address is " strong { (status.name) ".local" } "." }
@@ -145,8 +156,10 @@ fn unclaimed(setup_code_needed: bool) -> Markup {
             input #second type="password" required autocomplete="new-password"
                 autocapitalize="none" autocorrect="off" spellcheck="false";
             (show())
-            p.note { strong { "Write it down" } " and keep the paper in a safe place. Nobody, \
-                 not even we, can open the box without it." }
+            p #advice .note role="status" hidden {}
+            p.note { "Next the box shows a " strong { "recovery key" } ", once. Have a pen and \
+                 paper ready. Without the passphrase and without that key nobody can open the \
+                 box, not even we." }
             button type="submit" { "Set the passphrase" }
         }
     }
@@ -162,6 +175,7 @@ fn locked() -> Markup {
             (show())
             button type="submit" { "Unlock" }
         }
+        p.back { a href="/forgot" { "I have forgotten the passphrase" } }
     }
 }
 
@@ -199,6 +213,9 @@ mod tests {
             setup_code_needed,
             claimable,
             retry_after: 7,
+            recovery_key: true,
+            reset_code: None,
+            reset_asked: false,
             name: "projectx".into(),
         };
         front(&status, "TOKEN", "KEY")

@@ -246,7 +246,7 @@ async fn answer(
             };
             (status_of(refusal), retry_after, told)
         }
-        Reply::Status(_) => return Err(NoAnswer::Broken.into()),
+        Reply::Status(_) | Reply::RecoveryKey { .. } => return Err(NoAnswer::Broken.into()),
     };
     let answer = PeopleAnswer {
         ok: told.about.is_none(),
@@ -259,7 +259,10 @@ async fn answer(
 
 fn about(refusal: Refusal) -> About {
     match refusal {
-        Refusal::WrongPassphrase | Refusal::BadPassphrase | Refusal::TooSoon => About::Passphrase,
+        Refusal::WrongPassphrase
+        | Refusal::BadRecoveryKey
+        | Refusal::BadPassphrase
+        | Refusal::TooSoon => About::Passphrase,
         Refusal::NoSession => About::Session,
         Refusal::BadAddress => About::Address,
         Refusal::BadPassword => About::Password,

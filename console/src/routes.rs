@@ -4,15 +4,17 @@
 //! | --- | --- |
 //! | `GET /` | the page for the state the box is in |
 //! | `GET /people` `/people.js`, `POST /people/…` | `people.rs` |
+//! | `GET /keys` `/forgot`, `POST /keys/…` `/recover` `/factory-reset` | `keys.rs` |
 //! | `GET /status` | [`crate::state::Shown`] as JSON |
 //! | `GET /style.css` `/page.js` `/nacl-fast.min.js` | the page's parts |
 //! | `POST /claim` `/unlock` | [`Post`] with a box → [`Answer`] |
 //! | `POST /restart` `/power` | [`Post`] without a box → [`Answer`] |
 
 use crate::guard::guard;
+use crate::keys::{self, Paper};
 use crate::page::{self, Assets};
 use crate::people;
-use crate::sealed::{Bound, Contents, SealedBox, SessionKey};
+use crate::sealed::{Bound, Contents, SealedAnswer, SealedBox, SessionKey};
 use crate::server::LongRequest;
 use crate::state::{Shown, State};
 use crate::supervisor::{NoAnswer, Supervisor};
@@ -80,6 +82,9 @@ pub struct Answer {
     pub retry_after: u64,
     /// For the next try, so that nobody must reload after a typing mistake.
     pub token: Option<String>,
+    /// A recovery key that was just made, as [`Paper`], for the asker only.
+    #[serde(rename = "box", default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedAnswer>,
 }
 
 /// The router with every check around it.
@@ -95,6 +100,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/restart", post(restart))
         .route("/power", post(power))
         .merge(people::routes())
+        .merge(keys::routes())
         .fallback(async || {
             plain(
                 StatusCode::NOT_FOUND,
@@ -167,14 +173,14 @@ async fn claim(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (contents, _): (Contents, _) = open_box(&console, &headers, body, "/claim").await?;
+    let (contents, asker): (Contents, _) = open_box(&console, &headers, body, "/claim").await?;
     long.begin();
     let request = Request::Claim {
         passphrase: contents.passphrase,
         setup_code: contents.setup_code.filter(|code| !code.expose().is_empty()),
     };
     let done = "Your passphrase is set and the disk is open.";
-    answer(&console, request, done).await
+    answer(&console, request, done, Some(&asker)).await
 }
 
 async fn unlock(
@@ -188,7 +194,7 @@ async fn unlock(
     let request = Request::Unlock {
         passphrase: contents.passphrase,
     };
-    answer(&console, request, "The disk is open.").await
+    answer(&console, request, "The disk is open.", None).await
 }
 
 async fn restart(
@@ -198,7 +204,7 @@ async fn restart(
 ) -> Result<Response, Problem> {
     without_box(&console, &headers, body).await?;
     let done = "The box is restarting. This page comes back in about a minute.";
-    answer(&console, Request::Restart, done).await
+    answer(&console, Request::Restart, done, None).await
 }
 
 async fn power(
@@ -209,7 +215,7 @@ async fn power(
     without_box(&console, &headers, body).await?;
     let done = "The box is switching off. Wait until its green light has been dark for \
                 ten seconds, then pull the plug.";
-    answer(&console, Request::PowerOff, done).await
+    answer(&console, Request::PowerOff, done, None).await
 }
 
 /// Reads a post that carries a box, uses its token up and opens the box. The
@@ -233,7 +239,12 @@ pub async fn open_box<T: Bound + DeserializeOwned>(
     Ok((contents, sealed))
 }
 
-async fn without_box(console: &Console, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+/// Reads a post without a box and uses its token up.
+pub async fn without_box(
+    console: &Console,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Problem> {
     match read_post(console, headers, body).await?.sealed {
         None => Ok(()),
         Some(_) => Err(MALFORMED),
@@ -275,10 +286,23 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Passes a request on and turns the reply into an answer.
-async fn answer(console: &Console, request: Request, done: &str) -> Result<Response, Problem> {
+/// Passes a request on and turns the reply into an answer. A recovery key in it
+/// is sealed to `asker`.
+pub async fn answer(
+    console: &Console,
+    request: Request,
+    done: &str,
+    asker: Option<&SealedBox>,
+) -> Result<Response, Problem> {
+    let mut sealed = None;
     let (status, ok, words, retry_after) = match console.supervisor.change(request).await? {
         Reply::Done => (StatusCode::OK, true, done.to_owned(), 0),
+        Reply::RecoveryKey { words } => {
+            let paper = Paper::of(words).ok_or(NoAnswer::Broken)?;
+            let asker = asker.ok_or(NoAnswer::Broken)?;
+            sealed = Some(console.key.answer(asker, &paper).map_err(|_| MALFORMED)?);
+            (StatusCode::OK, true, done.to_owned(), 0)
+        }
         Reply::Refused {
             refusal,
             words,
@@ -291,6 +315,7 @@ async fn answer(console: &Console, request: Request, done: &str) -> Result<Respo
         words,
         retry_after,
         token: Some(console.issue()),
+        sealed,
     };
     Ok(with_retry(json(status, &answer), retry_after))
 }
@@ -308,9 +333,10 @@ pub fn with_retry(mut response: Response, seconds: u64) -> Response {
 pub fn status_of(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::WrongPassphrase | Refusal::NoSession => StatusCode::UNAUTHORIZED,
-        Refusal::BadPassphrase | Refusal::BadAddress | Refusal::BadPassword => {
-            StatusCode::BAD_REQUEST
-        }
+        Refusal::BadPassphrase
+        | Refusal::BadRecoveryKey
+        | Refusal::BadAddress
+        | Refusal::BadPassword => StatusCode::BAD_REQUEST,
         Refusal::TooSoon => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongSetupCode => StatusCode::FORBIDDEN,
         Refusal::TooLate | Refusal::WrongState => StatusCode::CONFLICT,
@@ -357,6 +383,7 @@ impl IntoResponse for Problem {
                 words: self.words.into(),
                 retry_after: 0,
                 token: None,
+                sealed: None,
             },
         )
     }

@@ -68,6 +68,23 @@ pub struct PeopleContents {
     pub password: Option<Secret>,
 }
 
+/// What is inside a box about the keys of the disk, as JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysContents {
+    /// The path that the box is meant for: `/keys/passphrase` say.
+    #[serde(rename = "for")]
+    pub purpose: String,
+    /// The token that was sent beside the box.
+    pub token: String,
+    /// The passphrase until now, or the recovery key instead of it.
+    pub old: Option<Secret>,
+    /// The new passphrase.
+    pub new: Option<Secret>,
+    /// The twelve words.
+    pub recovery_key: Option<Secret>,
+}
+
 /// Text that says which post it is good for.
 pub trait Bound {
     /// The path of the form and the token.
@@ -81,6 +98,12 @@ impl Bound for Contents {
 }
 
 impl Bound for PeopleContents {
+    fn bound_to(&self) -> (&str, &str) {
+        (&self.purpose, &self.token)
+    }
+}
+
+impl Bound for KeysContents {
     fn bound_to(&self) -> (&str, &str) {
         (&self.purpose, &self.token)
     }

@@ -49,6 +49,9 @@ impl Supervisor {
                 setup_code_needed: false,
                 claimable: false,
                 retry_after: 0,
+                recovery_key: true,
+                reset_code: None,
+                reset_asked: false,
                 name: "projectx".into(),
             }),
             busy: AtomicBool::new(false),
@@ -95,8 +98,15 @@ impl Supervisor {
         if self.busy.swap(true, Ordering::Relaxed) {
             return Err(NoAnswer::Busy);
         }
-        let people = matches!(request, Request::Prove { .. } | Request::People { .. });
-        self.disk_busy.store(!people, Ordering::Relaxed);
+        let disk_stays = matches!(
+            request,
+            Request::Prove { .. }
+                | Request::People { .. }
+                | Request::ChangePassphrase { .. }
+                | Request::NewRecoveryKey { .. }
+                | Request::ConfirmRecoveryKey { .. }
+        );
+        self.disk_busy.store(!disk_stays, Ordering::Relaxed);
         let this = self.clone();
         let task = tokio::spawn(async move {
             let reply = this.clone().ask(request).await;
@@ -141,7 +151,8 @@ async fn round_trip(
     stream.write_all(&line).await?;
     stream.flush().await?;
     drop(line);
-    let mut answer = Vec::new();
+    // It may be a recovery key: room at once and wiped, as above.
+    let mut answer = Zeroizing::new(Vec::with_capacity(wire::MAX_LINE));
     stream
         .take(wire::MAX_LINE as u64)
         .read_until(b'\n', &mut answer)

@@ -7,6 +7,8 @@ use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 
+const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
 /// Starts a box that is claimed with one passphrase; returns its URL.
 fn start() -> String {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -42,6 +44,9 @@ fn supervise(stream: &UnixStream) {
                 setup_code_needed: true,
                 claimable: true,
                 retry_after: 0,
+                recovery_key: true,
+                reset_code: None,
+                reset_asked: false,
                 name: "projectx".into(),
             }),
             Request::Claim {
@@ -49,6 +54,11 @@ fn supervise(stream: &UnixStream) {
                 setup_code: Some(code),
             } if right(&passphrase) && code.expose() == "blue-7" => {
                 disk = Disk::Locked;
+                Reply::RecoveryKey {
+                    words: Secret::new(WORDS.into()),
+                }
+            }
+            Request::ConfirmRecoveryKey { recovery_key } if recovery_key.expose() == WORDS => {
                 Reply::Done
             }
             Request::Unlock { passphrase } if right(&passphrase) => {
@@ -134,6 +144,10 @@ fn the_client_claims_unlocks_and_restarts() {
     assert_eq!(client::status(&url).unwrap().state, State::Unclaimed);
     let claimed = client::claim(&url, "correct horse", Some("blue-7")).unwrap();
     assert!(claimed.ok, "{claimed:?}");
+    let words = claimed.recovery_key.unwrap();
+    assert_eq!(words, WORDS);
+    let confirmed = client::confirm_recovery_key(&url, &words).unwrap();
+    assert!(confirmed.ok && confirmed.recovery_key.is_none());
     assert_eq!(client::page(&url).unwrap().state, "locked");
     assert!(client::unlock(&url, "correct horse").unwrap().ok);
     assert_eq!(client::status(&url).unwrap().state, State::Open);

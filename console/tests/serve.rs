@@ -1,7 +1,8 @@
 //! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
 //! supervisor at the other end of the control stream.
 
-use console::sealed::{AnswerKey, Contents, PeopleContents, SealedBox, seal};
+use console::keys::Paper;
+use console::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedBox, seal};
 use console::{Assets, serve};
 use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
 use serde_json::{Value, json};
@@ -36,6 +37,9 @@ impl Box {
                         setup_code_needed: true,
                         claimable: true,
                         retry_after: 0,
+                        recovery_key: true,
+                        reset_code: None,
+                        reset_asked: false,
                         name: "attic".into(),
                     }),
                     other => {
@@ -251,12 +255,138 @@ fn a_claim_carries_the_setup_code() {
     }
 }
 
+const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
+impl Box {
+    /// A good post about the keys, and what opens the answer.
+    fn keys_post(&self, path: &str, contents: KeysContents) -> (Value, AnswerKey) {
+        let (token, key) = self.page();
+        let contents = KeysContents {
+            purpose: path.into(),
+            token: token.clone(),
+            ..contents
+        };
+        let (sealed, opens) = seal(&key, &contents).unwrap();
+        (json!({ "token": token, "box": sealed }), opens)
+    }
+}
+
+/// What a form about the keys carries: old, new, recovery key.
+fn keys_contents(old: bool, new: bool, recovery_key: bool) -> KeysContents {
+    let secret = |there: bool, text: &str| there.then(|| Secret::new(text.into()));
+    KeysContents {
+        old: secret(old, PASSPHRASE),
+        new: secret(new, "another one"),
+        recovery_key: secret(recovery_key, WORDS),
+        ..KeysContents::default()
+    }
+}
+
+#[test]
+fn a_recovery_key_is_readable_for_its_asker_only() {
+    let console = Box::start(Disk::Open);
+    let words = Secret::new(WORDS.into());
+    console.replies.send(Reply::RecoveryKey { words }).unwrap();
+    let (body, opens) = console.keys_post("/keys/recovery", keys_contents(true, false, false));
+    let response = console.post("/keys/recovery", &body);
+    assert_eq!(response.status, 200, "{}", response.body);
+    for word in WORDS.split(' ') {
+        assert!(!response.body.contains(word), "{word}");
+    }
+    let sealed = serde_json::from_value(response.json()["box"].clone()).unwrap();
+    let paper: Paper = opens.open(&sealed).unwrap();
+    assert_eq!(paper.words.expose(), WORDS);
+    assert!(paper.path.expose().starts_with("M0 0h1v1h-1z"));
+    match console.requests.recv().unwrap() {
+        Request::NewRecoveryKey { passphrase } => assert_eq!(passphrase.expose(), PASSPHRASE),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_form_about_the_keys_reaches_the_supervisor_unchanged() {
+    let console = Box::start(Disk::Open);
+    for (path, contents) in [
+        ("/keys/passphrase", keys_contents(true, true, false)),
+        ("/keys/confirm", keys_contents(false, false, true)),
+        ("/recover", keys_contents(false, true, true)),
+    ] {
+        console.replies.send(Reply::Done).unwrap();
+        let (body, _) = console.keys_post(path, contents);
+        let response = console.post(path, &body);
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
+        let (old, new, words) = match console.requests.recv().unwrap() {
+            Request::ChangePassphrase { old, new } => (Some(old), Some(new), None),
+            Request::ConfirmRecoveryKey { recovery_key } => (None, None, Some(recovery_key)),
+            Request::Recover {
+                recovery_key,
+                passphrase,
+            } => (None, Some(passphrase), Some(recovery_key)),
+            other => panic!("{path}: {other:?}"),
+        };
+        for (given, expected) in [(old, PASSPHRASE), (new, "another one"), (words, WORDS)] {
+            assert!(
+                given.is_none_or(|given| given.expose() == expected),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_form_about_the_keys_with_too_little_or_too_much_is_refused() {
+    let console = Box::start(Disk::Open);
+    for path in [
+        "/keys/passphrase",
+        "/keys/recovery",
+        "/keys/confirm",
+        "/recover",
+    ] {
+        for contents in [
+            keys_contents(false, false, false),
+            keys_contents(true, true, true),
+        ] {
+            let (body, _) = console.keys_post(path, contents);
+            assert_eq!(console.post(path, &body).status, 400, "{path}");
+        }
+    }
+    assert!(console.asked_nothing());
+}
+
+#[test]
+fn a_factory_reset_needs_a_token() {
+    let console = Box::start(Disk::Locked);
+    let post = |token: &str| {
+        console
+            .post("/factory-reset", &json!({ "token": token }))
+            .status
+    };
+    assert_eq!(post("AAAA"), 403);
+    assert!(console.asked_nothing());
+    console.replies.send(Reply::Done).unwrap();
+    assert_eq!(post(&console.page().0), 200);
+    assert!(matches!(
+        console.requests.recv().unwrap(),
+        Request::FactoryReset
+    ));
+}
+
+#[test]
+fn the_pages_of_the_keys_are_there_in_their_state_only() {
+    for (disk, keys, forgot) in [(Disk::Open, 200, 303), (Disk::Locked, 303, 200)] {
+        let console = Box::start(disk);
+        assert_eq!(console.get("/keys").status, keys, "{disk:?}");
+        assert_eq!(console.get("/forgot").status, forgot, "{disk:?}");
+    }
+}
+
 #[test]
 fn each_refusal_has_its_status_and_its_words() {
     let console = Box::start(Disk::Locked);
     for (refusal, status) in [
         (Refusal::WrongPassphrase, 401),
         (Refusal::BadPassphrase, 400),
+        (Refusal::BadRecoveryKey, 400),
         (Refusal::TooSoon, 429),
         (Refusal::WrongSetupCode, 403),
         (Refusal::TooLate, 409),

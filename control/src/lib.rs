@@ -10,10 +10,12 @@
 pub mod messages;
 pub mod people;
 pub mod pid1;
+pub mod recovery_key;
 pub mod sandboxes;
 pub mod secret;
 pub mod wire;
 
 pub use messages::{Disk, Refusal, Reply, Request, Status};
 pub use people::PeopleRequest;
+pub use recovery_key::{RecoveryKey, Typo};
 pub use secret::Secret;

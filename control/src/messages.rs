@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// What state the box is in.
     Status,
-    /// Make the encrypted disk with this passphrase (first boot only).
+    /// Make the encrypted disk with this passphrase (first boot only). Answered
+    /// by [`Reply::RecoveryKey`].
     Claim {
         /// 8 to 512 bytes of UTF-8.
         passphrase: Secret,
@@ -22,9 +23,39 @@ pub enum Request {
     },
     /// Open the encrypted disk.
     Unlock {
-        /// The passphrase set when the box was claimed.
+        /// The passphrase, or the words of the recovery key.
         passphrase: Secret,
     },
+    /// Open the encrypted disk by its recovery key and give it another
+    /// passphrase: for somebody who has forgotten the old one.
+    Recover {
+        /// Its words, as they were typed.
+        recovery_key: Secret,
+        /// The new passphrase, as in [`Request::Claim`].
+        passphrase: Secret,
+    },
+    /// Give the open disk another passphrase; the old one opens nothing then.
+    ChangePassphrase {
+        /// The passphrase until now, or the words of the recovery key.
+        old: Secret,
+        /// As in [`Request::Claim`].
+        new: Secret,
+    },
+    /// Make a recovery key for the open disk. Answered by
+    /// [`Reply::RecoveryKey`]. One that was confirmed earlier stays good until
+    /// the new one is.
+    NewRecoveryKey {
+        /// The passphrase, or the words of the old recovery key.
+        passphrase: Secret,
+    },
+    /// The owner has the recovery key on paper: from now on no other is good.
+    ConfirmRecoveryKey {
+        /// Its words.
+        recovery_key: Secret,
+    },
+    /// Destroy every key of the locked disk, so that nothing on it can be read
+    /// any more. Only while the card asks for it ([`Status::reset_asked`]).
+    FactoryReset,
     /// Begin a browser's session, which may see and change the people for 15
     /// minutes: whoever reaches the page of an open box has not shown yet that
     /// it is theirs. The browser makes the session's secret itself.
@@ -61,6 +92,11 @@ pub enum Reply {
         /// At most 100.
         addresses: Vec<String>,
     },
+    /// The recovery key that was just made. The supervisor keeps no copy.
+    RecoveryKey {
+        /// Twelve words with a blank between them.
+        words: Secret,
+    },
     /// Not done; the disk is as it was before.
     Refused {
         /// Why, for a program.
@@ -84,6 +120,14 @@ pub struct Status {
     pub claimable: bool,
     /// Seconds until a further passphrase is looked at.
     pub retry_after: u64,
+    /// Whether the owner of the open disk has said that he has its recovery key.
+    pub recovery_key: bool,
+    /// What `factory-reset.txt` on the card has to say for a factory reset,
+    /// `erase 3F2A-91C4` say; another for each disk that was ever made. `None`
+    /// while the disk is not a locked one.
+    pub reset_code: Option<String>,
+    /// Whether the card says it.
+    pub reset_asked: bool,
     /// What the box calls itself, `projectx` say (without `.local`).
     pub name: String,
 }
@@ -110,6 +154,8 @@ pub enum Disk {
 pub enum Refusal {
     /// The passphrase does not open the disk.
     WrongPassphrase,
+    /// The words are no recovery key: one is missing or mistyped.
+    BadRecoveryKey,
     /// The passphrase is shorter or longer than allowed.
     BadPassphrase,
     /// Tried again before `retry_after` had passed; it was not looked at.

@@ -1,5 +1,8 @@
 //! Answers the console: the rules of claiming, unlocking, waiting.
 
+mod keys;
+mod reset;
+
 use crate::attempts::Attempts;
 use crate::disk::{Disk, DiskError};
 use crate::people::PeopleStore;
@@ -21,6 +24,10 @@ const PASSPHRASE: std::ops::RangeInclusive<usize> = 8..=512;
 pub struct Office {
     disk: Disk,
     setup_code: SetupCodeLine,
+    /// What the card's `factory-reset.txt` says, if there is one.
+    reset: reset::Wish,
+    /// Whether the owner has a recovery key; `None` is not known yet.
+    recovery_key: Mutex<Option<bool>>,
     attempts: Mutex<Attempts>,
     people: PeopleStore,
     power: Mutex<Option<Power>>,
@@ -35,6 +42,8 @@ impl Office {
         Self {
             disk: Disk::find(),
             setup_code: card.setup_code(),
+            reset: reset::Wish::read(),
+            recovery_key: Mutex::default(),
             attempts: Mutex::default(),
             people: PeopleStore::default(),
             power: Mutex::default(),
@@ -77,9 +86,9 @@ impl Office {
     }
 
     fn answer(&self, request: Request) -> Reply {
-        let passphrase_given = matches!(
+        let passphrase_given = !matches!(
             request,
-            Request::Claim { .. } | Request::Unlock { .. } | Request::Prove { .. }
+            Request::Status | Request::People { .. } | Request::Restart | Request::PowerOff
         );
         let at_work = self.at_work.try_lock();
         if passphrase_given && at_work.is_err() {
@@ -93,6 +102,16 @@ impl Office {
                 setup_code,
             } => self.claim(&passphrase, setup_code),
             Request::Unlock { passphrase } => self.unlock(&passphrase),
+            Request::Recover {
+                recovery_key,
+                passphrase,
+            } => self.recover(&recovery_key, &passphrase),
+            Request::ChangePassphrase { old, new } => self.change_passphrase(&old, &new),
+            Request::NewRecoveryKey { passphrase } => self.new_recovery_key(&passphrase),
+            Request::ConfirmRecoveryKey { recovery_key } => {
+                self.confirm_recovery_key(&recovery_key)
+            }
+            Request::FactoryReset => self.factory_reset(),
             Request::Prove {
                 passphrase,
                 session,
@@ -116,8 +135,14 @@ impl Office {
                 Err(_) => Missing,
             }
         };
+        let reset_code = (disk == Locked).then(|| self.disk.reset_code()).flatten();
         Status {
             disk,
+            recovery_key: disk == Open && self.has_recovery_key(),
+            reset_asked: reset_code
+                .as_deref()
+                .is_some_and(|code| self.reset.is_for(code)),
+            reset_code: reset_code.map(|code| reset::line(&code)),
             setup_code_needed: self.setup_code != SetupCodeLine::Absent,
             claimable: disk == Unclaimed && self.window_is_open(),
             retry_after: lock(&self.attempts).wait(Instant::now()),
@@ -157,8 +182,18 @@ impl Office {
         if let Some(reply) = bad_length(passphrase) {
             return reply;
         }
+        let key = match keys::random() {
+            Ok(key) => key,
+            Err(reply) => return reply,
+        };
         log::line("disk: being made");
-        self.outcome(self.disk.claim(passphrase))
+        *lock(&self.recovery_key) = Some(false);
+        match self.outcome(self.disk.claim(passphrase, &key)) {
+            Reply::Done => Reply::RecoveryKey {
+                words: key.words().clone(),
+            },
+            refused => refused,
+        }
     }
 
     fn unlock(&self, passphrase: &Secret) -> Reply {
@@ -176,6 +211,7 @@ impl Office {
         if let Some(reply) = self.too_soon() {
             return reply;
         }
+        *lock(&self.recovery_key) = None;
         self.outcome(self.disk.open(passphrase))
     }
 
@@ -394,6 +430,8 @@ mod tests {
         Office {
             disk: Disk::find(),
             setup_code: SetupCodeLine::Absent,
+            reset: reset::Wish::default(),
+            recovery_key: Mutex::default(),
             attempts: Mutex::default(),
             people: PeopleStore::default(),
             power: Mutex::default(),

@@ -1,14 +1,16 @@
 //! The encrypted disk: LUKS2 on the card's second partition, ext4 inside,
-//! mounted at `/data`. `cryptsetup` does the cryptography; the passphrase
-//! reaches it over its standard input only.
+//! mounted at `/data`. `cryptsetup` does the cryptography; passphrases and keys
+//! reach it over its standard input and pipes only.
 //!
 //! A disk in the making carries the label [`IN_THE_MAKING`]. It gets its final
 //! label when its file system stands, and is mounted only then. So a power cut
 //! in between, however long Argon2id takes, leaves a disk that holds nothing and
 //! may be claimed again; and nothing that may hold data is ever made anew.
 
+mod keys;
+
 use crate::log;
-use control::Secret;
+use control::{RecoveryKey, Secret};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,19 +30,19 @@ pub const MOUNT_POINT: &str = "/data";
 /// `cryptsetup`'s exit code for "no key available with this passphrase".
 const NO_PERMISSION: i32 = 2;
 
-/// Argon2id with 256 MiB and 4 passes: what a Pi with 1 GB can always open.
 /// Adiantum, since the Pi 3 has no AES instructions (cryptsetup(8)).
-const FORMAT: [&str; 13] = [
+const FORMAT: [&str; 14] = [
     "--batch-mode",
     "luksFormat",
     "--type=luks2",
     "--cipher=xchacha12,aes-adiantum-plain64",
     "--key-size=256",
     "--sector-size=4096",
-    "--pbkdf=argon2id",
-    "--pbkdf-memory=262144",
-    "--pbkdf-force-iterations=4",
-    "--pbkdf-parallel=1",
+    keys::SLOW[0],
+    keys::SLOW[1],
+    keys::SLOW[2],
+    keys::SLOW[3],
+    "--key-slot=0",
     "--label",
     IN_THE_MAKING,
     "--key-file=-",
@@ -115,49 +117,34 @@ impl Disk {
             .any(|line| line.split(' ').nth(1) == Some(MOUNT_POINT))
     }
 
-    /// Makes the encrypted disk with `passphrase` and opens it. Whatever the
-    /// partition held is lost; the caller has checked that it is unclaimed.
-    pub fn claim(&self, passphrase: &Secret) -> Result<(), DiskError> {
+    /// Makes the encrypted disk with `passphrase` and its first recovery key, and
+    /// opens it. Whatever the partition held is lost; the caller has checked that
+    /// it is unclaimed.
+    pub fn claim(&self, passphrase: &Secret, recovery: &RecoveryKey) -> Result<(), DiskError> {
         let device = self.device.as_deref().ok_or(DiskError::Missing)?;
         let mut arguments = FORMAT.to_vec();
         arguments.push(device);
         close_mapper();
         run(CRYPTSETUP, &arguments, Some(passphrase))?;
-        self.open_mapper(device, passphrase)?;
+        self.first_recovery_key(passphrase, recovery)?;
+        self.map(passphrase)?;
         make_file_system(device)
             .and_then(|()| mount_data())
             .inspect_err(|_| close_mapper())
     }
 
-    /// Opens and mounts it.
-    pub fn open(&self, passphrase: &Secret) -> Result<(), DiskError> {
-        let device = self.device.as_deref().ok_or(DiskError::Missing)?;
+    /// Opens it with a passphrase or a recovery key, and mounts it.
+    pub fn open(&self, key: &Secret) -> Result<(), DiskError> {
         if self.is_open() {
             return Ok(());
         }
-        self.open_mapper(device, passphrase)?;
+        self.map(key)?;
         // What can be mended without a question is; the rest is left for the
         // kernel to find, which then mounts read-only (e2fsck(8), -p).
         if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {
             log::line(&format!("disk: {error}"));
         }
         mount_data().inspect_err(|_| close_mapper())
-    }
-
-    /// Whether `passphrase` is the disk's; nothing is opened or closed.
-    ///
-    /// # Errors
-    /// [`DiskError::WrongPassphrase`] when it is not.
-    pub fn check(&self, passphrase: &Secret) -> Result<(), DiskError> {
-        let device = self.device.as_deref().ok_or(DiskError::Missing)?;
-        let test = [
-            "open",
-            "--test-passphrase",
-            "--tries=1",
-            "--key-file=-",
-            device,
-        ];
-        run(CRYPTSETUP, &test, Some(passphrase)).map(drop)
     }
 
     /// Unmounts and closes it; the key leaves the kernel.
@@ -167,13 +154,6 @@ impl Disk {
             return;
         }
         close_mapper();
-    }
-
-    fn open_mapper(&self, device: &str, passphrase: &Secret) -> Result<(), DiskError> {
-        // A mapping that is left without a mount proves no passphrase.
-        close_mapper();
-        let open = ["open", "--tries=1", "--key-file=-", device, MAPPER_NAME];
-        run(CRYPTSETUP, &open, Some(passphrase)).map(drop)
     }
 }
 
@@ -313,34 +293,6 @@ mod tests {
                 "{headers:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_passphrase_of_a_disk_is_told_from_others_without_opening_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("disk");
-        File::create(&path).unwrap().set_len(20 << 20).unwrap();
-        let device = path.to_str().unwrap().to_owned();
-        let right = Secret::new("Zwölf Boxkämpfer".into());
-        // AES in user space and little memory: no kernel module, no waiting.
-        let mut format = FORMAT.to_vec();
-        format[3] = "--cipher=aes-xts-plain64";
-        format[7] = "--pbkdf-memory=32";
-        format.push(&device);
-        run(CRYPTSETUP, &format, Some(&right)).unwrap();
-        let before = std::fs::read(&path).unwrap();
-        let disk = Disk {
-            device: Some(device),
-        };
-        disk.check(&right).unwrap();
-        for wrong in ["Zwölf Boxkämpfer\n", "Zwölf Boxkämpfe"] {
-            let refused = disk.check(&Secret::new(wrong.into()));
-            assert!(
-                matches!(refused, Err(DiskError::WrongPassphrase)),
-                "{wrong:?}: {refused:?}"
-            );
-        }
-        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 
     #[test]

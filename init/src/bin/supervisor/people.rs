@@ -75,6 +75,11 @@ impl PeopleStore {
         refused(Refusal::NoSession, words.into(), 0)
     }
 
+    /// Ends every session: the passphrase that they proved is no more.
+    pub fn end_sessions(&self) {
+        *lock(&self.sessions) = Sessions::default();
+    }
+
     /// Answers a request, when its session has proved the passphrase.
     pub fn answer(&self, session: &Secret, request: PeopleRequest) -> Reply {
         self.answer_at(session, request, Instant::now())

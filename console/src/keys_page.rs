@@ -1,0 +1,238 @@
+//! What people see at `/keys` (another passphrase, another recovery key) and at
+//! `/forgot` (the recovery key instead of the passphrase, the factory reset).
+//!
+//! `data-field` names what a field is sent as; `keys.js` sends no other.
+
+use crate::page::{frame, needs_script};
+use control::Status;
+use maud::{Markup, html};
+
+/// `/keys.js`.
+pub const SCRIPT: &str = concat!(
+    include_str!("../assets/seal.js"),
+    include_str!("../assets/hold.js"),
+    include_str!("../assets/recovery.js"),
+    include_str!("../assets/keys.js")
+);
+
+/// The page of an open box.
+pub fn keys(status: &Status, token: &str, key: &str) -> String {
+    let content = html! {
+        main data-state="keys" data-token=(token) data-key=(key) data-retry=(status.retry_after) {
+            h1 { "Passphrase and recovery key" }
+            (needs_script())
+            p #answer .note role="status" hidden {}
+            div #forms {
+                (new_key(status.recovery_key))
+                h2 { "Change the passphrase" }
+                form data-post="/keys/passphrase" autocomplete="off" novalidate {
+                    (old())
+                    (new())
+                    (show())
+                    button type="submit" { "Change it" }
+                }
+            }
+            (paper(&status.name))
+        }
+        p.back { a href="/" { "Back to the box" } }
+    };
+    frame("Keys", &status.name, "/keys.js", &content)
+}
+
+fn new_key(has_one: bool) -> Markup {
+    html! {
+        h2 #new { "Recovery key" }
+        @if has_one {
+            p { "You have one on paper. If the paper is lost, or somebody else may have seen it, \
+                 make another: the old one opens nothing any more, once you have the new one." }
+        } @else {
+            p.note.bad { "You have no recovery key yet. One that you wrote down and did not \
+                          confirm here is replaced." }
+        }
+        form data-post="/keys/recovery" autocomplete="off" novalidate {
+            (old())
+            (show())
+            button type="submit" {
+                @if has_one { "Make another recovery key" } @else { "Make the recovery key" }
+            }
+        }
+    }
+}
+
+/// The page of a locked box.
+pub fn forgot(status: &Status, token: &str, key: &str) -> String {
+    let content = html! {
+        main data-state="forgot" data-token=(token) data-key=(key)
+            data-retry=(status.retry_after) {
+            h1 { "Forgotten the passphrase?" }
+            (needs_script())
+            p #answer .note role="status" hidden {}
+            div #forms {
+                p { "With the recovery key, the twelve words on your paper, you can open the box \
+                     and choose another passphrase. Nothing is lost." }
+                form data-post="/recover" autocomplete="off" novalidate {
+                    label {
+                        "Recovery key"
+                        textarea data-field="recovery_key" rows="4" autocomplete="off"
+                            autocapitalize="none" autocorrect="off" spellcheck="false" {}
+                    }
+                    (new())
+                    (show())
+                    button type="submit" { "Open and set the new passphrase" }
+                }
+                (reset(status))
+            }
+        }
+        p.back { a href="/" { "Back" } }
+    };
+    frame("Forgotten", &status.name, "/keys.js", &content)
+}
+
+fn reset(status: &Status) -> Markup {
+    html! {
+        h2 { "No recovery key either?" }
+        p { "Then nobody can open the box, not even we. You can only begin anew: the factory \
+             reset destroys the keys, and " strong { "all mail and everything else on the box is \
+             lost for ever" } "." }
+        @if status.reset_asked {
+            p.note { "The file factory-reset.txt on the card asks for it." }
+            form data-post="/factory-reset" data-sure="erase" autocomplete="off" novalidate {
+                label {
+                    "Type erase, if you want that"
+                    input #sure type="text" autocomplete="off" autocapitalize="none"
+                        autocorrect="off" spellcheck="false";
+                }
+                button type="submit" .danger { "Erase everything" }
+            }
+        } @else if let Some(line) = &status.reset_code {
+            p { "Switch the box off and put its card into a computer. On the card make a text \
+                 file with the name " strong { "factory-reset.txt" } " and this line in it:" }
+            p.note { strong { (line) } }
+            p { "Put the card back, switch the box on and come back to this page." }
+        } @else {
+            p { "The keys of this card are damaged. Write a new card." }
+        }
+    }
+}
+
+/// Where the script shows a recovery key; empty before. It is what is printed.
+pub fn paper(name: &str) -> Markup {
+    html! {
+        section #recovery hidden {
+            h2 { "Your recovery key" }
+            p { "It opens the box " strong { (name) } " when the passphrase is forgotten. It is \
+                 shown only now. Write it down or print it, and keep the paper where you keep \
+                 your passport." }
+            ol #words {}
+            div #qr {}
+            p.small { "The code holds the same words, for a phone's camera. Whoever has this \
+                       paper and the box, or its card, can read everything on it." }
+            button #print type="button" .plain { "Print" }
+            form #confirm data-post="/keys/confirm" autocomplete="off" novalidate {
+                p { "So that you do not lose it: type two of the words from your paper." }
+                @for place in ["one", "two"] {
+                    label {
+                        span data-label=(place) {}
+                        input type="text" data-word=(place) autocomplete="off"
+                            autocapitalize="none" autocorrect="off" spellcheck="false";
+                    }
+                }
+                p.note.bad #mistake role="alert" hidden {}
+                button type="submit" { "I have it on paper" }
+            }
+        }
+    }
+}
+
+fn old() -> Markup {
+    html! {
+        label {
+            "Passphrase until now"
+            input type="password" data-field="old" autocomplete="current-password"
+                autocapitalize="none" autocorrect="off" spellcheck="false";
+        }
+        p.small { "If you have forgotten it: the twelve words of the recovery key." }
+    }
+}
+
+fn new() -> Markup {
+    html! {
+        label {
+            "New passphrase"
+            input type="password" data-field="new" autocomplete="new-password"
+                autocapitalize="none" autocorrect="off" spellcheck="false";
+        }
+        p.small { "At least 8 characters; longer is better. Four or five words that have nothing \
+                   to do with each other are easy to keep in mind and hard to guess." }
+        p.note data-advice role="status" hidden {}
+        label {
+            "The same again"
+            input type="password" data-again autocomplete="new-password"
+                autocapitalize="none" autocorrect="off" spellcheck="false";
+        }
+    }
+}
+
+fn show() -> Markup {
+    html! {
+        label.check { input type="checkbox" data-show; " Show what I type" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::Disk;
+
+    fn status(recovery_key: bool, reset_asked: bool) -> Status {
+        Status {
+            disk: Disk::Open,
+            setup_code_needed: false,
+            claimable: false,
+            retry_after: 3,
+            recovery_key,
+            reset_code: Some("erase 3F2A-91C4".into()),
+            reset_asked,
+            name: "attic".into(),
+        }
+    }
+
+    #[test]
+    fn an_owner_without_a_recovery_key_is_told_so() {
+        let words = "You have no recovery key yet";
+        assert!(keys(&status(false, false), "T", "K").contains(words));
+        assert!(!keys(&status(true, false), "T", "K").contains(words));
+    }
+
+    #[test]
+    fn the_reset_has_its_form_only_when_the_card_asks_for_it() {
+        let page = forgot(&status(true, false), "T", "K");
+        assert!(page.contains("erase 3F2A-91C4"), "{page}");
+        assert!(!page.contains("data-post=\"/factory-reset\""), "{page}");
+        let page = forgot(&status(true, true), "T", "K");
+        assert!(page.contains("data-post=\"/factory-reset\""), "{page}");
+        assert!(page.contains("lost for ever"), "{page}");
+    }
+
+    #[test]
+    fn without_the_script_the_forms_can_send_nothing_and_nothing_is_inline() {
+        for page in [
+            keys(&status(true, false), "T", "K"),
+            forgot(&status(true, true), "T", "K"),
+        ] {
+            assert!(page.contains("<noscript>"));
+            for bad in ["style=", "<style", "onclick", "//"] {
+                assert!(!page.contains(bad), "{bad}");
+            }
+            for tag in page.split('<') {
+                let sends = ["form", "input", "textarea"]
+                    .iter()
+                    .any(|t| tag.starts_with(t));
+                assert!(
+                    !sends || !tag.contains(" name=") && !tag.contains("action="),
+                    "{tag}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The rules of changing the disk's keys. What a wrong one costs is the same
+//! everywhere: the waits of `attempts.rs`. A mistyped recovery key is told from
+//! a wrong one by its checksum and costs nothing.
+
+use super::{Office, bad_length, lock, refused, unreadable};
+use crate::disk::DiskError;
+use crate::log;
+use control::{RecoveryKey, Refusal, Reply, Secret};
+
+/// A new recovery key, from the kernel's random numbers; waits until the kernel
+/// has gathered enough of them (getrandom(2)).
+pub(super) fn random() -> Result<RecoveryKey, Reply> {
+    let failed = |words: String| {
+        log::line(&format!("disk: no recovery key: {words}"));
+        let words = "The box could not make a recovery key. Nothing was changed. Restart it and \
+                     try again.";
+        refused(Refusal::Failed, words, 0)
+    };
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    let key = RecoveryKey::from_random(&bytes).map_err(|error| failed(error.to_string()));
+    bytes.fill(0);
+    key
+}
+
+impl Office {
+    /// Opens a locked disk by its recovery key, then gives it a new passphrase.
+    pub(super) fn recover(&self, recovery_key: &Secret, passphrase: &Secret) -> Reply {
+        if self.disk.is_open() {
+            return wrong_state("The disk is open already. Reload the page.");
+        }
+        match self.disk.is_claimed() {
+            Ok(true) => {}
+            Ok(false) => return wrong_state("This box has no passphrase yet."),
+            Err(error) => return unreadable(&error),
+        }
+        if let Some(reply) = self.too_soon() {
+            return reply;
+        }
+        let key = match RecoveryKey::parse(recovery_key.expose()) {
+            Ok(key) => key,
+            Err(typo) => return refused(Refusal::BadRecoveryKey, &typo.to_string(), 0),
+        };
+        if let Some(reply) = bad_length(passphrase) {
+            return reply;
+        }
+        // Before anything is mounted: a cut in between leaves a locked disk with
+        // the old passphrase, the new one or both, and the recovery key.
+        let changed = self.disk.change_passphrase(key.words(), passphrase);
+        if let Err(error) = changed {
+            return self.not_done("by its recovery key", error, "recovery key");
+        }
+        log::line("disk: a new passphrase by the recovery key");
+        self.unlock(passphrase)
+    }
+
+    pub(super) fn change_passphrase(&self, old: &Secret, new: &Secret) -> Reply {
+        if let Some(reply) = self.not_now(old).or_else(|| bad_length(new)) {
+            return reply;
+        }
+        match self.disk.change_passphrase(old, new) {
+            Ok(()) => {
+                lock(&self.attempts).right();
+                self.people.end_sessions();
+                log::line("disk: a new passphrase");
+                Reply::Done
+            }
+            Err(error) => self.not_done("new passphrase", error, "passphrase"),
+        }
+    }
+
+    pub(super) fn new_recovery_key(&self, passphrase: &Secret) -> Reply {
+        if let Some(reply) = self.not_now(passphrase) {
+            return reply;
+        }
+        let key = match random() {
+            Ok(key) => key,
+            Err(reply) => return reply,
+        };
+        let made = self.disk.add_recovery_key(passphrase, &key);
+        *lock(&self.recovery_key) = None;
+        match made {
+            Ok(()) => {
+                lock(&self.attempts).right();
+                log::line("disk: a new recovery key");
+                Reply::RecoveryKey {
+                    words: key.words().clone(),
+                }
+            }
+            Err(error) => self.not_done("new recovery key", error, "passphrase"),
+        }
+    }
+
+    pub(super) fn confirm_recovery_key(&self, recovery_key: &Secret) -> Reply {
+        if let Some(reply) = self.not_now(recovery_key) {
+            return reply;
+        }
+        let key = match RecoveryKey::parse(recovery_key.expose()) {
+            Ok(key) => key,
+            Err(typo) => return refused(Refusal::BadRecoveryKey, &typo.to_string(), 0),
+        };
+        let confirmed = self.disk.confirm_recovery_key(&key);
+        *lock(&self.recovery_key) = None;
+        match confirmed {
+            Ok(()) => {
+                lock(&self.attempts).right();
+                log::line("disk: the owner has the recovery key");
+                Reply::Done
+            }
+            Err(error) => self.not_done("recovery key", error, "recovery key"),
+        }
+    }
+
+    /// Whether the owner has a recovery key. Asked of `cryptsetup` once; a header
+    /// that can't be read counts as no, since the page then only says more.
+    pub(super) fn has_recovery_key(&self) -> bool {
+        let mut known = lock(&self.recovery_key);
+        *known.get_or_insert_with(|| {
+            self.disk.has_recovery_key().unwrap_or_else(|error| {
+                log::line(&format!("disk: {error}"));
+                false
+            })
+        })
+    }
+
+    /// Why the keys of an open disk can't be changed now.
+    fn not_now(&self, key: &Secret) -> Option<Reply> {
+        self.too_soon()
+            .or_else(|| {
+                let words = "The disk is not open. Reload the page and unlock it first.";
+                (!self.disk.is_open()).then(|| wrong_state(words))
+            })
+            // Cheap, and `cryptsetup` has no exit code of its own for an empty one.
+            .or_else(|| bad_length(key))
+    }
+
+    fn not_done(&self, what: &str, error: DiskError, key: &str) -> Reply {
+        if let DiskError::WrongPassphrase = error {
+            log::line(&format!("disk: {what}: wrong {key}"));
+            let words = format!("This is not the {key} of this box. Nothing was changed.");
+            return self.wrong(Refusal::WrongPassphrase, &words);
+        }
+        log::line(&format!("disk: {what}: {error}"));
+        let words = format!("This was not done: {error}. The old {key} is still good.");
+        refused(Refusal::Failed, &words, 0)
+    }
+}
+
+fn wrong_state(words: &str) -> Reply {
+    refused(Refusal::WrongState, words, 0)
+}
