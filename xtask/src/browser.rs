@@ -97,11 +97,28 @@ impl Browser {
         .map(drop)
     }
 
+    /// Empties the field that a CSS selector names.
+    pub fn clear(&self, selector: &str) -> Result<()> {
+        let element = self.element(selector)?;
+        self.post(&format!("element/{element}/clear"), &json!({}))
+            .map(drop)
+    }
+
     /// Touches the element that a CSS selector names.
     pub fn click(&self, selector: &str) -> Result<()> {
         let element = self.element(selector)?;
         self.post(&format!("element/{element}/click"), &json!({}))
             .map(drop)
+    }
+
+    /// The text of every element that a CSS selector names.
+    pub fn texts(&self, selector: &str) -> Result<Vec<String>> {
+        let script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)";
+        let found = self.post(
+            "execute/sync",
+            &json!({ "script": script, "args": [selector] }),
+        )?;
+        serde_json::from_value(found).context("WebDriver: no texts")
     }
 
     /// Waits until the page's text holds `words`.

@@ -13,6 +13,7 @@ mod exploits;
 mod guest;
 mod image;
 mod lint;
+mod pictures;
 mod qemu;
 mod scenarios;
 mod snapshot;
@@ -48,6 +49,8 @@ enum Command {
     Test(test::TestArguments),
     /// Say what the box would make of a wifi.txt, and fail if it would join no network
     WifiCheck(wifi_check::WifiCheckArguments),
+    /// Take the pictures of the page anew, in docs/images: boots a card in QEMU
+    Pictures,
     /// Say what each service may do, and fail if one may do more than is agreed
     Lint(lint::LintArguments),
     /// Lay an app out for the machine here, in target/native/APP
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::WifiCheck(arguments) => wifi_check::run(&arguments),
+        Command::Pictures => pictures::take(),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Native { app } => image::native::make(&app).map(|folder| {
             println!("{}", folder.display());

@@ -292,6 +292,13 @@ impl Lab {
     }
 }
 
+/// Runs the owner's way through the page and leaves pictures of it in `folder`;
+/// their names without `.png`.
+pub fn pictures(lab: &Lab, folder: &Path) -> Result<&'static [&'static str]> {
+    phone_page::run(lab, folder)?;
+    Ok(phone_page::PICTURES)
+}
+
 /// Runs one boot test in its own folder.
 pub fn run(scenario: &Scenario, lab: &Lab) -> Outcome {
     let folder = workspace::target().join("test").join(scenario.name);
