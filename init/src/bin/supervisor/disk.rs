@@ -31,18 +31,16 @@ pub const MOUNT_POINT: &str = "/data";
 const NO_PERMISSION: i32 = 2;
 
 /// Adiantum, since the Pi 3 has no AES instructions (cryptsetup(8)).
-const FORMAT: [&str; 14] = [
+const FORMAT: [&str; 12] = [
     "--batch-mode",
     "luksFormat",
     "--type=luks2",
     "--cipher=xchacha12,aes-adiantum-plain64",
     "--key-size=256",
     "--sector-size=4096",
-    keys::SLOW[0],
-    keys::SLOW[1],
-    keys::SLOW[2],
-    keys::SLOW[3],
-    "--key-slot=0",
+    keys::QUICK[0],
+    keys::QUICK[1],
+    "--key-slot=2",
     "--label",
     IN_THE_MAKING,
     "--key-file=-",
@@ -125,9 +123,11 @@ impl Disk {
         let mut arguments = FORMAT.to_vec();
         arguments.push(device);
         close_mapper();
-        run(CRYPTSETUP, &arguments, Some(passphrase))?;
-        self.first_recovery_key(passphrase, recovery)?;
-        self.map(passphrase)?;
+        // With the recovery key first: it needs no slow function, so the passphrase's is
+        // gone through once and not for each of these steps.
+        run(CRYPTSETUP, &arguments, Some(recovery.words()))?;
+        self.first_passphrase(recovery, passphrase)?;
+        self.map_first(recovery)?;
         make_file_system(device)
             .and_then(|()| mount_data())
             .inspect_err(|_| close_mapper())

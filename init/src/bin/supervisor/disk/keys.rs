@@ -24,14 +24,14 @@ const RECOVERY: [u32; 2] = [2, 3];
 const CONFIRMED: &str = "projectx-recovery";
 
 /// Argon2id with 256 MiB and 4 passes: what a Pi with 1 GB can always open.
-pub(super) const SLOW: [&str; 4] = [
+const SLOW: [&str; 4] = [
     "--pbkdf=argon2id",
     "--pbkdf-memory=262144",
     "--pbkdf-force-iterations=4",
     "--pbkdf-parallel=1",
 ];
 /// 128 random bits need no slow function: nobody can try them all.
-const QUICK: [&str; 2] = ["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"];
+pub(super) const QUICK: [&str; 2] = ["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"];
 
 /// What a key is tried for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,13 +188,20 @@ impl Disk {
         Ok(())
     }
 
-    /// The first recovery key of a disk in the making.
-    pub(super) fn first_recovery_key(
+    /// The passphrase of a disk in the making, which was formatted with `key`.
+    pub(super) fn first_passphrase(
         &self,
-        passphrase: &Secret,
         key: &RecoveryKey,
+        passphrase: &Secret,
     ) -> Result<(), DiskError> {
-        add(self.device()?, passphrase, key.words(), RECOVERY[0], &QUICK)
+        let device = self.device()?;
+        add(device, key.words(), passphrase, PASSPHRASES[0], &SLOW)
+    }
+
+    /// Maps a disk in the making. Nobody has typed its recovery key: that it was
+    /// used here confirms nothing.
+    pub(super) fn map_first(&self, key: &RecoveryKey) -> Result<(), DiskError> {
+        try_recovery(self.device()?, key.words(), RECOVERY[0], Try::Open)
     }
 
     fn device(&self) -> Result<&str, DiskError> {
@@ -368,8 +375,8 @@ mod tests {
 
     const OLD: &str = "Zwölf Boxkämpfer";
 
-    /// A disk as a claim leaves it, in a file: AES in user space and little
-    /// memory for the first key.
+    /// A disk as a claim leaves it, in a file: AES in user space, and a passphrase
+    /// that is quick to try.
     fn disk() -> (Disk, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
@@ -377,13 +384,12 @@ mod tests {
         let device = path.to_str().unwrap().to_owned();
         let mut format = FORMAT.to_vec();
         format[3] = "--cipher=aes-xts-plain64";
-        format[7] = "--pbkdf-memory=32";
         format.push(&device);
-        run(CRYPTSETUP, &format, Some(&secret(OLD))).unwrap();
+        run(CRYPTSETUP, &format, Some(recovery(1).words())).unwrap();
+        add(&device, recovery(1).words(), &secret(OLD), 0, &QUICK).unwrap();
         let disk = Disk {
             device: Some(device),
         };
-        disk.first_recovery_key(&secret(OLD), &recovery(1)).unwrap();
         (disk, folder)
     }
 
