@@ -24,7 +24,7 @@ END
     : > /leases
     in_its_network udhcpd /udhcpd.conf > /udhcpd.log 2>&1
     ;;
-network) # announces the network $2 with the password $3, and no other
+network) # announces the network $2 with the password $3, of the kind $4, and no other
     [ ! -e /hostapd.pid ] || kill "$(cat /hostapd.pid)"
     while [ -e /hostapd.pid ]; do usleep 50000; done
     # No country: if the radio rules change, the box has changed them.
@@ -35,10 +35,14 @@ ssid=$2
 hw_mode=g
 channel=6
 wpa=2
-wpa_key_mgmt=WPA-PSK
 rsn_pairwise=CCMP
 wpa_passphrase=$3
 END
+    case $4 in
+    wpa2) echo wpa_key_mgmt=WPA-PSK ;;
+    wpa3) printf 'wpa_key_mgmt=SAE\nieee80211w=2\nsae_pwe=2\n' ;;
+    hidden) printf 'wpa_key_mgmt=WPA-PSK\nignore_broadcast_ssid=1\n' ;;
+    esac >> /hostapd.conf
     in_its_network hostapd -B -P /hostapd.pid -f /hostapd.log /hostapd.conf
     ;;
 fetch) # prints what is at the address $2

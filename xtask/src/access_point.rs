@@ -26,6 +26,17 @@ pub fn programs() -> Result<Tree> {
     Ok(tree)
 }
 
+/// What stations an access point takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// WPA2 with a password.
+    Wpa2,
+    /// WPA3 with a password, and nothing older.
+    Wpa3,
+    /// WPA2, and the name is not announced.
+    Hidden,
+}
+
 /// The access point of a running box whose card has [`programs`].
 #[derive(Debug)]
 pub struct AccessPoint<'a>(&'a mut Agent);
@@ -44,8 +55,24 @@ impl<'a> AccessPoint<'a> {
     }
 
     /// Announces a network with a password; the one before is gone.
-    pub fn network(&mut self, name: &str, password: &str) -> Result<()> {
-        self.script(&["network", name, password]).map(|_| ())
+    pub fn network(&mut self, kind: Kind, name: &str, password: &str) -> Result<()> {
+        let kind = match kind {
+            Kind::Wpa2 => "wpa2",
+            Kind::Wpa3 => "wpa3",
+            Kind::Hidden => "hidden",
+        };
+        self.script(&["network", name, password, kind]).map(|_| ())
+    }
+
+    /// What the box has written onto its card, if it has.
+    pub fn wifi_result(&mut self) -> Option<String> {
+        self.card_file("wifi-result.txt").ok()
+    }
+
+    /// A text file in the top folder of the box's card.
+    pub fn card_file(&mut self, name: &str) -> Result<String> {
+        let path = format!("/run/card/{name}");
+        Ok(String::from_utf8(self.0.ask(&["read", &path])?)?)
     }
 
     /// What the access point gets from a URL. It has no way but the radio.

@@ -95,7 +95,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "wifi_joins",
-        about: "the network of wifi.txt: joined, left when its password changes, joined again",
+        about: "wifi.txt by radio: absent, right and wrong password, WPA3, hidden; wifi-result.txt says which",
         run: wifi_joins::run,
     },
     Scenario {
