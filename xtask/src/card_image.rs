@@ -1,4 +1,5 @@
-//! A card as a user makes it: a fresh FAT32 card, the ZIP's files on it.
+//! A card as a user makes it: a fresh FAT32 card with the ZIP's files on it, or
+//! the ZIP's image written raw.
 //!
 //! The card is a sparse file that starts as SD cards come and as Raspberry Pi
 //! Imager leaves them: an MBR with one partition of type 0x0c from sector 8192
@@ -57,6 +58,29 @@ pub enum CardError {
     Tool(#[from] ToolError),
 }
 
+/// How somebody's computer formatted a card, and what was on it before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The size in bytes; a power of two.
+    pub size: u64,
+    /// Sectors in a cluster; `None` for what `mkfs.vfat` proposes.
+    pub sectors_per_cluster: Option<u32>,
+    /// How far into the partition the files begin, in MiB: as on a card whose
+    /// start was in use when they came.
+    pub files_from_mib: u32,
+}
+
+impl Layout {
+    /// A fresh card of that size.
+    pub fn of_size(size: u64) -> Self {
+        Self {
+            size,
+            sectors_per_cluster: None,
+            files_from_mib: 0,
+        }
+    }
+}
+
 /// A partition as the MBR gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
@@ -72,38 +96,168 @@ pub struct Partition {
 /// then `extra` (path on the card, contents), which replaces files of the ZIP.
 /// The card appears by rename, so an interrupted run leaves none.
 pub fn make(zip: &Path, card: &Path, size: u64, extra: &[(&str, &[u8])]) -> Result<(), CardError> {
+    make_laid_out(zip, card, Layout::of_size(size), extra)
+}
+
+/// The same on a card that was formatted otherwise.
+pub fn make_laid_out(
+    zip: &Path,
+    card: &Path,
+    layout: Layout,
+    extra: &[(&str, &[u8])],
+) -> Result<(), CardError> {
     let files = tempfile::tempdir().map_err(at(Path::new("temporary directory")))?;
-    let opened = File::open(zip).map_err(at(zip))?;
-    zip::ZipArchive::new(opened)
-        .and_then(|mut archive| archive.extract(files.path()))
-        .map_err(|source| CardError::Zip {
-            path: zip.to_owned(),
-            source,
-        })?;
+    unpack(zip, files.path())?;
     for (name, contents) in extra {
         let path = files.path().join(name);
         fs::write(&path, contents).map_err(at(&path))?;
     }
     let part = card.with_extension("part");
-    make_empty(&part, size)?;
-    let mut names = fs::read_dir(files.path())
-        .and_then(|entries| {
-            entries
-                .map(|e| Ok(e?.path()))
-                .collect::<io::Result<Vec<_>>>()
-        })
-        .map_err(at(files.path()))?;
-    names.sort();
-    mtool("mcopy", &part)
-        .args(["-s", "-m"])
-        .args(names)
-        .arg("::/")
-        .run()?;
+    make_empty(&part, layout)?;
+    if layout.files_from_mib > 0 {
+        files_come_behind(&part, layout)?;
+    }
+    copy_onto(&part, files.path())?;
     fs::rename(&part, card).map_err(at(card))
 }
 
+/// Writes the one image in `zip` raw onto a card of `size` bytes, as Raspberry
+/// Pi Imager does, and then `extra` into its file system as [`make`] does.
+pub fn flash(zip: &Path, card: &Path, size: u64, extra: &[(&str, &[u8])]) -> Result<(), CardError> {
+    let folder = card.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let unpacked = tempfile::tempdir_in(folder).map_err(at(folder))?;
+    // -S: an image is mostly zeros, which stay holes.
+    tool("bsdtar", "libarchive-tools")
+        .args(["-x", "-S", "-f"])
+        .arg(zip)
+        .arg("-C")
+        .arg(unpacked.path())
+        .run()?;
+    let image = names_in(unpacked.path())?;
+    let image = image.first().ok_or(CardError::Size(0))?;
+    OpenOptions::new()
+        .write(true)
+        .open(image)
+        .and_then(|file| file.set_len(size))
+        .map_err(at(image))?;
+    let files = tempfile::tempdir().map_err(at(Path::new("temporary directory")))?;
+    for (name, contents) in extra {
+        let path = files.path().join(name);
+        let folder = path.parent().unwrap_or(files.path());
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, contents))
+            .map_err(at(&path))?;
+    }
+    if !extra.is_empty() {
+        copy_onto(image, files.path())?;
+    }
+    fs::rename(image, card).map_err(at(card))
+}
+
+/// Compares the files of the boot partition with the ZIP's and `extra`. Files
+/// that are only on the card (the box writes some) don't matter. Returns the
+/// name of the first file that is not the same or not there.
+pub fn first_changed_file(
+    zip: &Path,
+    card: &Path,
+    extra: &[(&str, &[u8])],
+) -> Result<Option<String>, CardError> {
+    let read = tempfile::tempdir().map_err(at(Path::new("temporary directory")))?;
+    let zipped = tempfile::tempdir().map_err(at(Path::new("temporary directory")))?;
+    mtool("mcopy", card)
+        .args(["-s", "-n", "::/*"])
+        .arg(read.path())
+        .run()?;
+    unpack(zip, zipped.path())?;
+    for (name, contents) in extra {
+        let path = zipped.path().join(name);
+        fs::write(&path, contents).map_err(at(&path))?;
+    }
+    let mut folders = vec![zipped.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in names_in(&folder)? {
+            let name = path.strip_prefix(zipped.path()).unwrap_or(&path);
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read(&path).map_err(at(&path))?
+                != fs::read(read.path().join(name)).unwrap_or_default()
+            {
+                return Ok(Some(name.display().to_string()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The first sector on the card of a file of the boot partition.
+pub fn first_sector_of(card: &Path, name: &str) -> Result<u64, CardError> {
+    let shown = mtool("mshowfat", card).arg(format!("::/{name}")).output()?;
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    // Such as `::/README.TXT <12-34>`.
+    let cluster = shown.split_once('<').map_or("", |(_, clusters)| clusters);
+    let digits = cluster.split(|c: char| !c.is_ascii_digit()).next();
+    let missing = || CardError::Io {
+        path: card.join(name),
+        source: io::Error::other(format!("mshowfat said {shown:?}")),
+    };
+    let cluster: u64 = digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(missing)?;
+    let boot = partition(card, 1)?;
+    let sector: [u8; 512] = first_bytes(card, boot)?;
+    let short = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
+    let fat = short(36) | short(38) << 16;
+    let data = short(14) + u64::from(sector[16]) * fat;
+    Ok(u64::from(boot.start) + data + (cluster - 2) * u64::from(sector[13]))
+}
+
+fn unpack(zip: &Path, folder: &Path) -> Result<(), CardError> {
+    let opened = File::open(zip).map_err(at(zip))?;
+    zip::ZipArchive::new(opened)
+        .and_then(|mut archive| archive.extract(folder))
+        .map_err(|source| CardError::Zip {
+            path: zip.to_owned(),
+            source,
+        })
+}
+
+/// What is in a folder, in order.
+fn names_in(folder: &Path) -> Result<Vec<PathBuf>, CardError> {
+    let entries = fs::read_dir(folder).map_err(at(folder))?;
+    let names: io::Result<Vec<PathBuf>> = entries.map(|e| Ok(e?.path())).collect();
+    let mut names = names.map_err(at(folder))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Copies what is in `files` onto a card, over what has the same name.
+fn copy_onto(card: &Path, files: &Path) -> Result<(), CardError> {
+    mtool("mcopy", card)
+        .args(["-s", "-m", "-o"])
+        .args(names_in(files)?)
+        .arg("::/")
+        .run()?;
+    Ok(())
+}
+
+/// Has the next files written so far into the partition: FSInfo's "next free
+/// cluster" (fatgen103, "FAT32 FSInfo Sector Structure"), which mtools heeds.
+fn files_come_behind(card: &Path, layout: Layout) -> Result<(), CardError> {
+    let boot = partition(card, 1)?;
+    let sectors_per_cluster = u32::from(first_bytes::<16>(card, boot)?[13]);
+    let cluster = layout.files_from_mib * 2048 / sectors_per_cluster.max(1);
+    let next_free = (u64::from(boot.start) + 1) * SECTOR + 492;
+    OpenOptions::new()
+        .write(true)
+        .open(card)
+        .and_then(|file| file.write_all_at(&cluster.to_le_bytes(), next_free))
+        .map_err(at(card))
+}
+
 /// An empty card: MBR and FAT32, no files.
-fn make_empty(card: &Path, size: u64) -> Result<(), CardError> {
+fn make_empty(card: &Path, layout: Layout) -> Result<(), CardError> {
+    let size = layout.size;
     let sectors = u32::try_from(size / SECTOR).map_err(|_| CardError::Size(size))?;
     if !size.is_power_of_two() || sectors <= FIRST_SECTOR {
         return Err(CardError::Size(size));
@@ -125,6 +279,11 @@ fn make_empty(card: &Path, size: u64) -> Result<(), CardError> {
             "--offset",
             &FIRST_SECTOR.to_string(),
         ])
+        .args(
+            layout
+                .sectors_per_cluster
+                .map(|sectors| format!("-s{sectors}")),
+        )
         .arg(card)
         .arg(((size / SECTOR - u64::from(FIRST_SECTOR)) / 2).to_string())
         .run()?;
@@ -146,12 +305,18 @@ fn mbr_of_one_partition(sectors: u32) -> [u8; SECTOR as usize] {
     mbr
 }
 
+/// Sector 0: the partition table.
+pub fn first_sector(card: &Path) -> Result<[u8; SECTOR as usize], CardError> {
+    let mut sector = [0; SECTOR as usize];
+    File::open(card)
+        .and_then(|file| file.read_exact_at(&mut sector, 0))
+        .map_err(at(card))?;
+    Ok(sector)
+}
+
 /// Partition `number` (from 1) of a card.
 pub fn partition(card: &Path, number: usize) -> Result<Partition, CardError> {
-    let mut mbr = [0; SECTOR as usize];
-    File::open(card)
-        .and_then(|f| f.read_exact_at(&mut mbr, 0))
-        .map_err(at(card))?;
+    let mbr = first_sector(card)?;
     let missing = || CardError::NoPartition {
         card: card.to_owned(),
         number,
@@ -355,7 +520,8 @@ mod tests {
     #[test]
     fn a_size_that_qemu_would_refuse_is_refused_with_words() {
         let directory = tempfile::tempdir().unwrap();
-        let error = make_empty(&directory.path().join("card"), 3 << 30).unwrap_err();
+        let error =
+            make_empty(&directory.path().join("card"), Layout::of_size(3 << 30)).unwrap_err();
         assert!(error.to_string().contains("powers of two"), "{error}");
     }
 }

@@ -23,6 +23,7 @@ mod tool;
 mod usb_cable;
 mod wifi_check;
 mod workspace;
+mod write_log;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -61,11 +61,22 @@ pub enum Network {
 pub enum Start {
     /// Power-on. The card is a raw image.
     PowerOn,
+    /// Power-on with a raw image that has a fault. `virt` only.
+    PowerOnWith(CardFault),
     /// Power-on with a card from [`snapshot::lay_over`], whose moments can be
     /// kept by [`Machine::save`]. `virt` only.
     PowerOnToSave,
     /// The moment that [`Machine::save`] kept in the card's file. `virt` only.
     Saved,
+}
+
+/// What is the matter with a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardFault {
+    /// Its switch is on "lock": the disk is read-only.
+    Locked,
+    /// This sector gives an error when it is read.
+    Unreadable(u64),
 }
 
 /// What to start.
@@ -89,16 +100,15 @@ pub struct Setup {
     pub recording: Option<Recording>,
 }
 
-/// Files that QEMU writes while the box runs. `virt` with a card from
-/// [`snapshot::lay_over`] only.
+/// Files that QEMU writes while the box runs. `virt` only.
 #[derive(Debug, Clone)]
 pub struct Recording {
     /// Every packet of its network card, both ways (pcap).
     pub packets: PathBuf,
     /// Every write to its card, with the data (the format of dm-log-writes,
-    /// kernel documentation, "dm-log-writes"). It is laid below the qcow2
-    /// format, whose clusters are the guest's blocks as they are: above it a
-    /// kept moment could not be loaded.
+    /// kernel documentation, "dm-log-writes"). It is laid below the card's
+    /// format; of qcow2 the clusters are the guest's blocks as they are, and
+    /// above it a kept moment could not be loaded.
     pub writes: PathBuf,
 }
 
@@ -563,14 +573,31 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
         Board::Virt => {
             more(&["-bios", &text(&setup.virt_u_boot)]);
             let format = match setup.start {
-                Start::PowerOn => "raw",
+                Start::PowerOn | Start::PowerOnWith(_) => "raw",
                 Start::PowerOnToSave | Start::Saved => "qcow2",
             };
             match &setup.recording {
-                None => more(&[
-                    "-drive",
-                    &format!("if=none,id=card,format={format},file={card}"),
-                ]),
+                None => match setup.start {
+                    Start::PowerOnWith(CardFault::Unreadable(sector)) => {
+                        let below = format!("driver=file,node-name=below,filename={card}");
+                        let faulty = json!({
+                            "driver": "blkdebug",
+                            "node-name": "card",
+                            "image": "below",
+                            "inject-error": [{ "event": "none", "iotype": "read", "errno": 5,
+                                "sector": sector, "once": false, "immediately": false }],
+                        });
+                        more(&["-blockdev", &below, "-blockdev", &faulty.to_string()]);
+                    }
+                    start => {
+                        let locked = start == Start::PowerOnWith(CardFault::Locked);
+                        let locked = if locked { ",readonly=on" } else { "" };
+                        more(&[
+                            "-drive",
+                            &format!("if=none,id=card,format={format},file={card}{locked}"),
+                        ]);
+                    }
+                },
                 Some(recording) => {
                     fs::write(&recording.writes, "").map_err(io_error("making the record"))?;
                     let (packets, writes) = (text(&recording.packets), text(&recording.writes));
@@ -578,7 +605,7 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
                         format!("driver=file,node-name=below,filename={card}"),
                         format!("driver=file,node-name=writes,filename={writes}"),
                         "driver=blklogwrites,node-name=logged,file=below,log=writes".to_owned(),
-                        "driver=qcow2,node-name=card,file=logged".to_owned(),
+                        format!("driver={format},node-name=card,file=logged"),
                     ] {
                         more(&["-blockdev", &node]);
                     }

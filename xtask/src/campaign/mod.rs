@@ -12,6 +12,7 @@
 mod guest;
 mod kinds;
 mod native;
+mod power_cuts;
 mod sender;
 
 pub use guest::inside;
@@ -48,6 +49,8 @@ const SETTLES: Duration = Duration::from_secs(90);
 pub enum Campaign {
     /// Send messages, find each that was taken once, and look what is left
     Messages(Arguments),
+    /// Cut the power at random moments; the next boot must be good
+    PowerCuts(power_cuts::Arguments),
 }
 
 /// What `cargo xtask campaign messages` takes.
@@ -69,7 +72,13 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(which: &Campaign) -> Result<()> {
-    let Campaign::Messages(arguments) = which;
+    match which {
+        Campaign::Messages(arguments) => messages(arguments),
+        Campaign::PowerCuts(arguments) => power_cuts::run(arguments),
+    }
+}
+
+fn messages(arguments: &Arguments) -> Result<()> {
     let place = if arguments.in_guest {
         "guest"
     } else {

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod capture;
+mod card_unreadable;
 mod cut_while_claiming;
 mod damaged_system;
 mod first_boot_virt;
@@ -13,6 +14,7 @@ pub mod mail;
 mod phone_page;
 mod pid1_transcript;
 mod plain_card;
+pub mod power_cuts;
 mod rpi3_reaches_the_page;
 mod saved_moment;
 mod slots_fall_back;
@@ -52,6 +54,16 @@ pub const ALL: &[Scenario] = &[
         name: "first_boot_virt",
         about: "claim, file, power cut, wrong passphrase, right one, file there, card clean",
         run: first_boot_virt::run,
+    },
+    Scenario {
+        name: "card_unreadable",
+        about: "a sector that fails while the card shrinks: told, no file lost, then it goes on",
+        run: card_unreadable::run,
+    },
+    Scenario {
+        name: "power_cuts",
+        about: "three power cuts during first boot, writes lost: the next boot is good",
+        run: power_cuts::run,
     },
     Scenario {
         name: "phone_page",
@@ -244,6 +256,14 @@ impl Lab {
         brought: &Tree,
         files: &[(&str, &[u8])],
     ) -> Result<PathBuf> {
+        let (initrd, debug_env) = self.agent_and_words(brought, args)?;
+        let agents: [(&str, &[u8]); 2] =
+            [("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())];
+        self.card_with(folder, &[&agents, files].concat())
+    }
+
+    /// An initramfs with the test agent, and the `debug.env` that starts it.
+    fn agent_and_words(&self, brought: &Tree, args: &str) -> Result<(Vec<u8>, String)> {
         let mut archive = zip::ZipArchive::new(File::open(&self.zip)?)?;
         let mut initrd = Vec::new();
         archive
@@ -252,10 +272,7 @@ impl Lab {
             .read_to_end(&mut initrd)?;
         let initrd = append_to_initrd(&initrd, &self.agent, brought)?;
         // Without address randomisation QEMU's system calls are ten times cheaper.
-        let debug_env = format!("args=rdinit=/agent nokaslr {args}\n");
-        let agents: [(&str, &[u8]); 2] =
-            [("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())];
-        self.card_with(folder, &[&agents, files].concat())
+        Ok((initrd, format!("args=rdinit=/agent nokaslr {args}\n")))
     }
 
     fn card_with(&self, folder: &Path, extra: &[(&str, &[u8])]) -> Result<PathBuf> {

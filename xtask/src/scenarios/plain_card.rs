@@ -24,5 +24,10 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     );
     machine.cut_power()?;
     card_image::check_fat(&card)?;
+    let changed = card_image::first_changed_file(&lab.zip, &card, &[])?;
+    ensure!(
+        changed.is_none(),
+        "a file is not as in the ZIP: {changed:?}"
+    );
     Ok(())
 }

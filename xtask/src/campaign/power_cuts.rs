@@ -1,0 +1,150 @@
+//! `cargo xtask campaign power-cuts --during first-boot`: cuts the power at random
+//! moments, as often as one likes. How far it is stands in
+//! `target/campaign/power-cuts.json` after every cut; `--resume` goes on from there. A
+//! cut that failed leaves its cards and logs in `target/campaign/power-cuts/` and is
+//! done again by `--resume`, with the same random numbers.
+
+use crate::bench::with_place;
+use crate::scenarios::Lab;
+use crate::scenarios::power_cuts::{self, Dice};
+use crate::{guest, image, workspace};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What the power is cut during.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum During {
+    /// The first boot of a card, when its file system shrinks
+    FirstBoot,
+}
+
+/// What `cargo xtask campaign power-cuts` takes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// When to cut
+    #[arg(long, value_enum, default_value_t = During::FirstBoot)]
+    during: During,
+    /// How many cuts
+    #[arg(long, default_value_t = 50)]
+    count: u64,
+    /// Go on where the last run was interrupted
+    #[arg(long)]
+    resume: bool,
+    /// Print one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+/// How far it is.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    /// With it every cut can be repeated.
+    seed: u64,
+    /// Cuts after which all was well.
+    done: u64,
+    /// Cuts that found the second partition made already.
+    after_the_end: u64,
+    /// Cuts that lost at least one sector.
+    with_losses: u64,
+    /// Writes and flushes before the cuts.
+    writes: u64,
+    /// Sectors written after the last flush that were lost, and that were not.
+    sectors_lost: u64,
+    sectors_kept: u64,
+}
+
+impl State {
+    /// The saved one, if that is asked for and there, or a new one.
+    fn begin(file: &Path, resume: bool) -> Result<Self> {
+        if resume && file.exists() {
+            let text = fs::read(file).with_context(|| file.display().to_string())?;
+            return serde_json::from_slice(&text)
+                .with_context(|| format!("{}: damaged; leave out --resume", file.display()));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        Ok(Self {
+            seed: now.as_secs(),
+            ..Self::default()
+        })
+    }
+
+    /// Whole or not at all: an interruption may come at any time.
+    fn save(&self, file: &Path) -> Result<()> {
+        let new = file.with_extension("new");
+        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(&new, file).with_context(|| file.display().to_string())
+    }
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let During::FirstBoot = arguments.during;
+    image::host_packages_for_boots()?;
+    guest::build_zip()?;
+    let lab = Lab::new(false)?;
+    let folder: PathBuf = workspace::target().join("campaign/power-cuts");
+    // Cards of an earlier run may be of an earlier ZIP.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let file = folder.with_extension("json");
+    let mut state = State::begin(&file, arguments.resume)?;
+    state.save(&file)?;
+    while state.done < arguments.count {
+        let mut dice = Dice::new(state.seed, state.done);
+        let report = power_cuts::cut(&lab, &folder, &mut dice, state.done)
+            .with_context(|| format!("cut {} of seed {}", state.done, state.seed))?;
+        state.done += 1;
+        state.after_the_end += u64::from(report.was_done);
+        state.with_losses += u64::from(report.fate.lost > 0);
+        state.writes += report.writes as u64;
+        state.sectors_lost += report.fate.lost;
+        state.sectors_kept += report.fate.kept;
+        state.save(&file)?;
+        eprintln!("{} of {}: {report:?}", state.done, arguments.count);
+    }
+    fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    if arguments.json {
+        let result = json!({ "campaign": "power-cuts", "during": "first-boot", "result": state });
+        println!("{}", with_place(result));
+    } else {
+        println!(
+            "{} cuts, {} with losses ({} sectors lost, {} kept), {} after the end: each next boot \
+             was good, the checker content and the files the same",
+            state.done,
+            state.with_losses,
+            state.sectors_lost,
+            state.sectors_kept,
+            state.after_the_end
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_campaign_goes_on_and_a_new_one_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.json");
+        let state = State {
+            seed: 7,
+            done: 12,
+            with_losses: 3,
+            ..State::default()
+        };
+        state.save(&file).unwrap();
+        assert_eq!(State::begin(&file, true).unwrap(), state);
+        assert_eq!(State::begin(&file, false).unwrap().done, 0);
+        fs::write(&file, "{").unwrap();
+        let error = format!("{:#}", State::begin(&file, true).unwrap_err());
+        assert!(error.contains("damaged; leave out --resume"), "{error}");
+    }
+}
