@@ -5,6 +5,7 @@
 
 mod attacks;
 mod capture;
+mod card_refused;
 mod card_unreadable;
 mod cut_while_claiming;
 mod damaged_system;
@@ -54,6 +55,11 @@ pub const ALL: &[Scenario] = &[
         name: "first_boot_virt",
         about: "claim, file, power cut, wrong passphrase, right one, file there, card clean",
         run: first_boot_virt::run,
+    },
+    Scenario {
+        name: "card_refused",
+        about: "a locked card and one with a foreign partition: words, and nothing changed",
+        run: card_refused::run,
     },
     Scenario {
         name: "card_unreadable",
