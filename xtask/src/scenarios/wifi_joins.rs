@@ -2,7 +2,7 @@
 //! `wifi-result.txt` says of each: one that is not there, the right password,
 //! a wrong one, the right one again, WPA3 alone, a hidden name of other letters.
 //! Then the owner claims the box: the password of the network that it is in
-//! leaves the card's boot partition.
+//! leaves the card, and after a power cut the box joins with what is left.
 //!
 //! Limits: the radio is `mac80211_hwsim`'s, not the Pi's. What the Pi's driver
 //! and firmware do, a person checks (docs/hardware-checklist.md).
@@ -59,7 +59,10 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
         "the card still has the password that moved"
     );
     card_image::check_fat(&card).context("the card after all that was written")?;
-    Ok(())
+    with_an_access_point(lab, &card, folder, |machine, point| {
+        point.network(Kind::Hidden, HIDDEN, HIDDEN_PASSWORD)?;
+        joins(machine, point, HIDDEN, State::Locked).context("with the key that is left")
+    })
 }
 
 /// Switches the box on, gives it a radio, and cuts the power at the end.
