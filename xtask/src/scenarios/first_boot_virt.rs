@@ -1,4 +1,4 @@
-//! A card's first day: claimed, written to, cut off, opened again.
+//! A card's first day: flashed, claimed, written to, cut off, opened again.
 
 use super::Lab;
 use crate::agent::Agent;
@@ -18,8 +18,14 @@ const WRONG_PASSPHRASE: u16 = 401;
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
-    let card = lab.card_with_agent(folder, "")?;
+    let card = lab.flashed_card_with_agent(folder)?;
+    let before = card_image::partition(&card, 1)?;
     first_day(lab, &card, folder).context("first boot")?;
+    let after = card_image::partition(&card, 1)?;
+    ensure!(
+        before == after,
+        "a flashed partition was changed: {before:?}, {after:?}"
+    );
     after_the_power_cut(&card).context("the card after the power cut")?;
     second_day(lab, &card, folder).context("second boot")?;
     card_image::check_fat(&card).context("the card after power-off by the page")?;

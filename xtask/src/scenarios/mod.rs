@@ -281,6 +281,17 @@ impl Lab {
         Ok((initrd, format!("args=rdinit=/agent nokaslr {args}\n")))
     }
 
+    /// The card with the test agent, from the ZIP whose image is written raw.
+    fn flashed_card_with_agent(&self, folder: &Path) -> Result<PathBuf> {
+        let (initrd, debug_env) = self.agent_and_words(&Tree::default(), "")?;
+        let card = folder.join("card.img");
+        let extra: [(&str, &[u8]); 2] =
+            [("a/initrd", &initrd), ("debug.env", debug_env.as_bytes())];
+        let zip = workspace::image_zip();
+        card_image::flash(&zip, &card, card_image::DEFAULT_SIZE, &extra)?;
+        Ok(card)
+    }
+
     fn card_with(&self, folder: &Path, extra: &[(&str, &[u8])]) -> Result<PathBuf> {
         let card = folder.join("card.img");
         card_image::make(&self.zip, &card, card_image::DEFAULT_SIZE, extra)?;
