@@ -67,7 +67,11 @@ enum Command {
     #[command(subcommand)]
     Campaign(campaign::Campaign),
     /// Run the whole of the test "planted exploits": without each protection
-    Exploits,
+    Exploits {
+        /// Only the part that `cargo xtask test` runs
+        #[arg(long)]
+        ordinary: bool,
+    },
     /// The part of the boot test `home_network` that runs in a network of its own
     #[command(hide = true)]
     InHomeNetwork(scenarios::home_network::InsideArguments),
@@ -91,7 +95,8 @@ fn main() -> ExitCode {
         }),
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
-        Command::Exploits => exploits::run(exploits::Extent::Whole),
+        Command::Exploits { ordinary: false } => exploits::run(exploits::Extent::Whole),
+        Command::Exploits { ordinary: true } => exploits::run(exploits::Extent::Ordinary),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),
         Command::InMailWorld(arguments) => scenarios::mail::inside(&arguments),
     };
