@@ -6,7 +6,8 @@
 //! allows `write` and `exit_group`, so even a failed `execve` is reported.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use landlock::RulesetCreated;
 use nix::errno::Errno;
@@ -173,13 +174,36 @@ fn session() -> Result<(), Errno> {
 
 /// From here on, `/` is the sandbox's root and nothing else is mounted.
 fn enter_root(plan: &Plan) -> Result<(), Failure> {
+    if let Some(root) = &plan.root.root {
+        let own_pids = plan.proc == Proc::OwnPids && kept(Protection::PidNamespace);
+        leave_host(root.as_fd(), own_pids)?;
+    }
+    attach(&plan.root)
+}
+
+/// Makes `pieces`, of which the root is one, all that is mounted for this thread: it has a
+/// mount namespace of its own, and no other thread its root directory.
+pub(crate) fn make_root(pieces: &Prepared) -> io::Result<()> {
+    let root = pieces.root.as_ref().ok_or(Errno::EINVAL)?;
+    let made = leave_host(root.as_fd(), false).and_then(|()| attach(pieces));
+    made.map_err(|Failure(step, index, errno)| {
+        let name = Step::of(step as u8).map_or("", |(_, name)| name);
+        let path = pieces
+            .mounts
+            .get(index)
+            .filter(|_| step == Step::AttachMount);
+        let path = path.map(|mount| mount.path.to_string_lossy());
+        io::Error::other(format!("{name} {}: {errno}", path.unwrap_or_default()))
+    })
+}
+
+fn leave_host(root: BorrowedFd<'_>, own_pids: bool) -> Result<(), Failure> {
     let none = None::<&CStr>;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(none, c"/", none, private, none).map_err(at(Step::PrivateMounts))?;
-    let root = plan.root.root.as_fd();
     sys::move_mount(root, c"/").map_err(at(Step::AttachRoot))?;
     fchdir(root).map_err(at(Step::AttachRoot))?;
-    if plan.proc == Proc::OwnPids && kept(Protection::PidNamespace) {
+    if own_pids {
         // Before the host's /proc is gone: the kernel gives a user namespace
         // one only where one is in sight already.
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -191,10 +215,13 @@ fn enter_root(plan: &Plan) -> Result<(), Failure> {
     // new one and is taken off again.
     pivot_root(c".", c".").map_err(at(Step::PivotRoot))?;
     umount2(c".", MntFlags::MNT_DETACH).map_err(at(Step::DetachOldRoot))?;
-    chdir(c"/").map_err(at(Step::DetachOldRoot))?;
-    // Only now, so that a symbolic link on the way (/var/run) leads to a place
-    // in this root and not in the host's, as it will for Landlock's rules.
-    for (i, m) in plan.root.mounts.iter().enumerate() {
+    chdir(c"/").map_err(at(Step::DetachOldRoot))
+}
+
+/// Only in the new root, so that a symbolic link on the way (/var/run) leads to a
+/// place in this root and not in the host's, as it will for Landlock's rules.
+fn attach(pieces: &Prepared) -> Result<(), Failure> {
+    for (i, m) in pieces.mounts.iter().enumerate() {
         let failed = |e| Failure(Step::AttachMount, i, e);
         sys::move_mount(m.tree.as_fd(), &m.path).map_err(failed)?;
     }

@@ -56,6 +56,7 @@ mod network;
 mod path_rules;
 pub mod policy;
 mod ready_networks;
+mod ready_root;
 mod root;
 mod sealed;
 mod spawn;
@@ -79,6 +80,7 @@ pub use ids::User;
 pub use network::{Connect, Network, Tcp, bind_tcp_early};
 pub use policy::{LoadError, Policy, PolicyError};
 pub use ready_networks::{keep_networks_ready, networks_ready};
+pub use ready_root::ReadyRoot;
 pub use sealed::Sealed;
 pub use spawn::{seal, spawn, spawn_prepared};
 pub use spec::{

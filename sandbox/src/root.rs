@@ -22,8 +22,10 @@ use crate::volumes::Scratch;
 use crate::weak::{Protection, kept};
 
 /// The detached root and what is to be attached below it, in order.
+#[derive(Default)]
 pub(crate) struct Prepared {
-    pub(crate) root: OwnedFd,
+    /// None where it is `/` already.
+    pub(crate) root: Option<OwnedFd>,
     pub(crate) mounts: Vec<Mount>,
     /// Among what the mounts show.
     pub(crate) copy: Option<ReadableCopy>,
@@ -55,8 +57,28 @@ pub(crate) struct Failed {
 
 const SAFE: u64 = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
 
-/// Makes the detached root of `spec`.
+/// Makes all of the root of `spec`, detached.
 pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
+    let mut prepared = fixed(spec)?;
+    prepared.mounts.extend(own(spec)?.mounts);
+    Ok(prepared)
+}
+
+/// What a sandbox of `spec` shares with no other: its memory to write files in.
+pub(crate) fn own(spec: &Spec) -> Result<Prepared, Failed> {
+    let scratch = spec.scratch.iter().map(|scratch| {
+        let tree = scratch_tmpfs(spec, scratch)?;
+        let path = relative(&scratch.path)?;
+        Ok(Mount { tree, path })
+    });
+    Ok(Prepared {
+        mounts: scratch.collect::<Result<_, _>>()?,
+        ..Prepared::default()
+    })
+}
+
+/// What is the same for all sandboxes of `spec`.
+pub(crate) fn fixed(spec: &Spec) -> Result<Prepared, Failed> {
     let mut mounts = Vec::new();
     let beside_host;
     let root = match kept(Protection::Root) {
@@ -124,18 +146,13 @@ pub(crate) fn prepare(spec: &Spec) -> Result<Prepared, Failed> {
         let path = relative(&volume.path)?;
         mounts.push(Mount { tree, path });
     }
-    for scratch in &spec.scratch {
-        let tree = scratch_tmpfs(spec, scratch)?;
-        let path = relative(&scratch.path)?;
-        mounts.push(Mount { tree, path });
-    }
     let mut copy = None;
     if !kept(Protection::Dumpable) {
         let (mount, file) = readable_program(spec)?;
         mounts.push(mount);
         copy = Some(file);
     }
-    let root = prepared;
+    let root = Some(prepared);
     Ok(Prepared { root, mounts, copy })
 }
 

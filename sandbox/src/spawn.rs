@@ -20,6 +20,7 @@ use crate::handle::Child;
 use crate::network;
 use crate::path_rules::{self, Rule};
 use crate::ready_networks;
+use crate::ready_root::ReadyRoot;
 use crate::root::{self, Failed};
 use crate::sealed::{Sealed, Words};
 use crate::spec::{self, Access, Spec, SpecError};
@@ -45,7 +46,7 @@ pub fn spawn_prepared(
     fds: Vec<(OwnedFd, RawFd)>,
     prepare: impl FnOnce(Pid) -> io::Result<()>,
 ) -> Result<Child, SandboxError> {
-    spawn_within(START, spec, fds, prepare)
+    spawn_within(START, &Place::Host, spec, fds, prepare)
 }
 
 /// Does all of a start that can be done before the descriptors are there: they
@@ -53,9 +54,33 @@ pub fn spawn_prepared(
 /// descriptor but its end of a socket and of a pipe, and ends with the caller.
 /// Who may call this, and when, is as for [`spawn`].
 pub fn seal(spec: &Spec, targets: &[RawFd]) -> Result<Sealed, SandboxError> {
-    let mut sealed = begin(spec, targets, |_| Ok(()))?;
+    seal_in(&Place::Host, spec, targets)
+}
+
+/// Where a sandbox begins.
+pub(crate) enum Place<'a> {
+    /// Among the host's mounts, which it takes off.
+    Host,
+    /// In its root.
+    Ready(&'a ReadyRoot),
+}
+
+pub(crate) fn seal_in(
+    place: &Place<'_>,
+    spec: &Spec,
+    targets: &[RawFd],
+) -> Result<Sealed, SandboxError> {
+    let mut sealed = begin(place, spec, targets, |_| Ok(()))?;
     sealed.wait(START)?;
     Ok(sealed)
+}
+
+pub(crate) fn spawn_in(
+    place: &Place<'_>,
+    spec: &Spec,
+    fds: Vec<(OwnedFd, RawFd)>,
+) -> Result<Child, SandboxError> {
+    spawn_within(START, place, spec, fds, |_| Ok(()))
 }
 
 /// How long a child may take from its ids until it is sealed, or from its
@@ -65,17 +90,19 @@ pub(crate) const START: Duration = Duration::from_secs(10);
 
 fn spawn_within(
     limit: Duration,
+    place: &Place<'_>,
     spec: &Spec,
     fds: Vec<(OwnedFd, RawFd)>,
     prepare: impl FnOnce(Pid) -> io::Result<()>,
 ) -> Result<Child, SandboxError> {
     let targets: Vec<RawFd> = fds.iter().map(|(_, target)| *target).collect();
     // The descriptors are sent without waiting for it to be sealed.
-    begin(spec, &targets, prepare)?.start_within(limit, fds)
+    begin(place, spec, &targets, prepare)?.start_within(limit, fds)
 }
 
 /// Makes the child, maps its ids and lets it go on to seal itself in.
 fn begin(
+    place: &Place<'_>,
     spec: &Spec,
     targets: &[RawFd],
     prepare: impl FnOnce(Pid) -> io::Result<()>,
@@ -97,7 +124,11 @@ fn begin(
         sandbox: sandbox(),
         source: Box::new(e),
     })?;
-    let root = root::prepare(spec).map_err(|Failed { step, source }| failed(&step, source))?;
+    let root = match place {
+        Place::Host => root::prepare(spec),
+        Place::Ready(_) => root::own(spec),
+    };
+    let root = root.map_err(|Failed { step, source }| failed(&step, source))?;
     let mut declared = targets.to_vec();
     declared.sort_unstable();
     let mut targets: Vec<RawFd> = declared.iter().copied().chain(0..3).collect();
@@ -158,6 +189,10 @@ fn begin(
             let _ = sys::close_range(number, number);
             child::run(&plan, ruleset)
         })
+    };
+    let clone = || match place {
+        Place::Host => clone(),
+        Place::Ready(root) => root.within(clone),
     };
     let cloned = match &network {
         Some(network) => ready_networks::within(network, clone),
@@ -310,7 +345,7 @@ mod tests {
         };
         let limit = Duration::from_millis(200);
         let begin = Instant::now();
-        let error = spawn_within(limit, &spec, vec![], stop).unwrap_err();
+        let error = spawn_within(limit, &Place::Host, &spec, vec![], stop).unwrap_err();
         assert_eq!(
             error.to_string(),
             "sandbox stuck: step \"start\": the program did not run within 200ms; killed"

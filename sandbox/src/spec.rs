@@ -58,7 +58,7 @@ pub struct Spec {
 }
 
 /// Where the read-only root comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
     /// A directory of the host, bound with everything mounted below it, noexec
     /// but for the paths with [`Access::Execute`] in [`Spec::paths`], to which no
@@ -170,6 +170,9 @@ pub enum SpecError {
     /// The name is no host name.
     #[error("name {0:?} is not 1 to 63 characters of a-z, 0-9 and -")]
     Name(String),
+    /// A root that lies ready has a `/proc`, or is another's.
+    #[error("its root can't lie ready: that takes one without a /proc, made for the same files")]
+    ReadyRoot,
     /// A path is relative, or has `..` in it.
     #[error("path {0:?} must be absolute and without . or ..")]
     Path(PathBuf),

@@ -4,8 +4,8 @@ use std::fs;
 
 use sandbox::policy::load_str;
 use sandbox::{
-    Access, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Scratch, Spec, Tcp,
-    User, WriteExecute, seal, spawn,
+    Access, Dumpable, Entry, Exit, Network, PathRule, Proc, ReadyRoot, Rlimits, Root, Scratch,
+    Spec, Tcp, User, WriteExecute, seal, spawn,
 };
 
 #[test]
@@ -79,6 +79,10 @@ fn sandboxes_of_every_kind_leave_no_descriptor_no_mount_and_no_process() {
         assert_eq!(sealed.start(vec![]).unwrap().wait().unwrap(), Exit::Code(7));
         let sealed = seal(&broken, &[]).unwrap();
         sealed.start(vec![]).map(drop).unwrap_err();
+        let root = ReadyRoot::make(&spec).unwrap();
+        let mut child = root.spawn(&spec, vec![]).unwrap();
+        assert_eq!(child.wait().unwrap(), Exit::Code(7));
+        drop(root.seal(&spec, &[0, 5]).unwrap());
     };
     let state = || {
         let count = |path: &str| fs::read_dir(path).unwrap().count();

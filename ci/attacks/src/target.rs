@@ -1,7 +1,7 @@
 //! A sandbox of the product's, with `attack` for its program.
 
 use crate::world::Ground;
-use manifest::App;
+use manifest::{App, Lifetime};
 use sandbox::policy::{Arch, COMPILED, compile};
 use sandbox::{Root, Spec};
 use services::{Place, spec};
@@ -63,6 +63,12 @@ fn app() -> App {
 pub fn services() -> Vec<String> {
     let services = app().services;
     services.iter().map(|s| s.name.to_string()).collect()
+}
+
+/// Whether the service gets a sandbox for each connection.
+pub fn per_connection(name: &str) -> bool {
+    let lifetime = app().service(name).map(|service| service.lifetime);
+    matches!(lifetime, Some(Lifetime::PerConnection { .. }))
 }
 
 /// Copies `attack`. Nothing else is started meanwhile, so nobody has it open for

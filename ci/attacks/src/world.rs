@@ -4,12 +4,12 @@
 use crate::attacks::{Attack, Listener, Needs};
 use crate::layers::{self, Layer};
 use crate::sys::{Queue, key_in_a_new_session};
-use crate::target::{self, FIRST_ID_OF_ANOTHER};
+use crate::target::{self, FIRST_ID_OF_ANOTHER, per_connection};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 use sandbox::weak::{self, Protection};
-use sandbox::{Child, Exit, Spec, User, spawn};
+use sandbox::{Child, Exit, ReadyRoot, Spec, User, spawn};
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Seek, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -211,7 +211,7 @@ impl World {
         }
         let outcome = match self.child {
             true => in_child(&mut spec, &words, removed),
-            false => in_sandbox(&mut spec, &words),
+            false => in_sandbox(&mut spec, &words, per_connection(&self.name)),
         };
         weak::restore();
         drop(victim);
@@ -294,11 +294,17 @@ impl Victim {
     }
 }
 
-fn in_sandbox(spec: &mut Spec, words: &[String]) -> String {
+/// A sandbox that is made for each connection is in a root that lay ready.
+fn in_sandbox(spec: &mut Spec, words: &[String], per_connection: bool) -> String {
     spec.argv.truncate(1);
     spec.argv.extend_from_slice(words);
     let (mut said, output) = std::io::pipe().unwrap();
-    let mut child = match spawn(spec, vec![(output.into(), 1)]) {
+    let fds = vec![(output.into(), 1)];
+    let started = match per_connection {
+        true => ReadyRoot::make(spec).and_then(|root| root.spawn(spec, fds)),
+        false => spawn(spec, fds),
+    };
+    let mut child = match started {
         Ok(child) => child,
         // In such a combination nothing runs.
         Err(error) => return format!("not started: {error}"),

@@ -24,6 +24,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::sys::wait::waitpid;
 use ours::Ours;
+use sandbox::ReadyRoot;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::process::ExitCode;
@@ -96,7 +97,12 @@ fn measure(rounds: &str, probe: &Path, repository: &Path, folder: &Path) -> Resu
     let mut with_loopback = ours.spec.clone();
     with_loopback.network.loopback = true;
     sandbox::keep_networks_ready(READY)?;
+    let root = ReadyRoot::make(&ours.spec)?;
     let mut ways = vec![
+        Way::new("ours, network and root ready", || {
+            wait_for_networks()?;
+            ours.spawn_in(&root)
+        }),
         Way::new("ours, network ready", || {
             wait_for_networks()?;
             ours.spawn(&ours.spec)

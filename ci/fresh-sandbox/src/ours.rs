@@ -5,7 +5,7 @@ use crate::clock::{self, Start};
 use anyhow::{Context, Result};
 use manifest::{App, Service};
 use sandbox::policy::{Arch, Compiled, compile};
-use sandbox::{Child, Spec};
+use sandbox::{Child, ReadyRoot, Spec};
 use services::{FIRST, Place, descriptors};
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -83,6 +83,15 @@ impl Ours {
         let fds = self.fds(written)?;
         let start = Start::now();
         let child = sandbox::spawn(spec, fds)?;
+        finish(start, &output, child)
+    }
+
+    /// The same in a root that lies ready.
+    pub fn spawn_in(&self, root: &ReadyRoot) -> Result<f64> {
+        let (output, written) = clock::pipe()?;
+        let fds = self.fds(written)?;
+        let start = Start::now();
+        let child = root.spawn(&self.spec, fds)?;
         finish(start, &output, child)
     }
 

@@ -4,6 +4,7 @@
 
 mod identities;
 mod network;
+mod ready;
 mod sealed;
 mod start;
 mod volumes;

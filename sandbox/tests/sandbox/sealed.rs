@@ -15,6 +15,7 @@ use sandbox::{
     WriteExecute, seal, spawn,
 };
 
+use crate::ready::run_ready;
 use crate::{Folder, error, error_without, rule, run, spec, without};
 
 fn pipe() -> (File, OwnedFd) {
@@ -103,6 +104,9 @@ fn a_sealed_one_does_what_a_spawned_one_does() {
         let silent = expected.0.is_empty();
         assert_eq!(silent, spec.argv[1..] == ["exit"], "{:?}", spec.argv);
         assert_eq!(run_sealed(spec), expected, "{:?}", spec.argv);
+        if spec.proc == Proc::Absent {
+            assert_eq!(run_ready(spec), expected, "ready: {:?}", spec.argv);
+        }
     }
     // Some of it by name, so that both can't be wrong together.
     let (report, exit) = run_sealed(&table[0]);

@@ -43,9 +43,10 @@ use crate::{ServiceError, VolumeError, volumes};
 use daemon::Daemon;
 use listener::Listeners;
 use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
-use sandbox::{SandboxError, Spec};
+use sandbox::{Proc, ReadyRoot, SandboxError, Sealed, Spec};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -187,6 +188,7 @@ impl Running {
             daemons,
             zygotes,
             specs: Mutex::default(),
+            roots: Mutex::default(),
             numbers: AtomicU64::new(0),
             phase: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
@@ -238,6 +240,8 @@ impl Running {
                 std::fs::remove_file(path).ok();
             }
         }
+        // They hold on to the image.
+        lock(&self.shared.roots).clear();
     }
 }
 
@@ -276,6 +280,8 @@ struct Shared {
     /// The sandbox of each service, but for what differs between its instances:
     /// policies are read once, as the image does not change while it is mounted.
     specs: Mutex<BTreeMap<String, Arc<Spec>>>,
+    /// The roots of services that are made for each connection, which differ in nothing.
+    roots: Mutex<BTreeMap<String, Arc<ReadyRoot>>>,
     /// How many sets of sandboxes for a connection were made; each has a number.
     numbers: AtomicU64,
     phase: Mutex<Phase>,
@@ -343,6 +349,29 @@ impl Shared {
             }
         };
         Ok(spec::of_instance(&base, service, &place))
+    }
+
+    /// A sealed sandbox of `service`, in a root that lies ready if there can be one.
+    fn seal(
+        &self,
+        service: &Service,
+        instance: &str,
+        targets: &[RawFd],
+    ) -> Result<Sealed, RuntimeError> {
+        let spec = self.spec(service, instance)?;
+        if spec.proc != Proc::Absent {
+            return Ok(sandbox::seal(&spec, targets)?);
+        }
+        let known = lock(&self.roots).get(service.name.as_str()).cloned();
+        let root = match known {
+            Some(root) => root,
+            None => {
+                let root = Arc::new(ReadyRoot::make(&spec)?);
+                lock(&self.roots).insert(service.name.to_string(), Arc::clone(&root));
+                root
+            }
+        };
+        Ok(root.seal(&spec, targets)?)
     }
 
     fn channel(&self, name: &str) -> Result<(&Service, &Channel), RuntimeError> {

@@ -11,7 +11,7 @@ use super::receipt::{self, End, Receipt};
 use super::{RuntimeError, Shared, journal, once};
 use crate::descriptors::{FIRST, descriptors};
 use manifest::{Channel, ChannelKind, Lifetime, Server, Service};
-use sandbox::{Child, Sealed, seal};
+use sandbox::{Child, Sealed};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::TcpStream;
@@ -86,8 +86,7 @@ impl Set {
             let count = descriptors(&shared.app, member).len();
             let numbers = (FIRST..).take(count);
             let targets: Vec<RawFd> = [2].into_iter().chain(numbers).collect();
-            let spec = shared.spec(member, &set.number.to_string())?;
-            let sealed = seal(&spec, &targets)?;
+            let sealed = shared.seal(member, &set.number.to_string(), &targets)?;
             set.members.push((member.name.to_string(), sealed));
         }
         for message in &mut set.messages {
