@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures what the project promises, and prints it with
 //! date, host and commit. Nothing here passes or fails by a time.
 
+mod card;
 mod image;
 pub mod isolation;
 pub mod mail;
@@ -19,6 +20,9 @@ pub enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// What an owner waits for, on both boards: from the power to the page, from the
+    /// passphrase to the open disk; and the ciphers that the disk could have
+    Card(card::CardArguments),
     /// Taking mail: seconds to 250, messages a minute, memory; beside Debian's
     /// Postfix, spamd and Dovecot
     Mail(mail::MailArguments),
@@ -33,6 +37,7 @@ pub enum Bench {
 pub fn run(which: &Bench) -> Result<()> {
     match which {
         Bench::Image { json } => image::run(*json),
+        Bench::Card(arguments) => card::run(arguments),
         Bench::Mail(arguments) => mail::run(arguments),
         Bench::Isolation(arguments) => isolation::run(arguments),
         Bench::Sandbox(arguments) => sandbox::run(arguments),

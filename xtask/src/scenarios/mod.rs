@@ -243,7 +243,7 @@ impl Lab {
     }
 
     /// A card from the ZIP, with `args` on the kernel's command line.
-    fn card(&self, folder: &Path, args: &str) -> Result<PathBuf> {
+    pub fn card(&self, folder: &Path, args: &str) -> Result<PathBuf> {
         let debug_env = format!("args={args}\n");
         self.card_with(folder, &[("debug.env", debug_env.as_bytes())])
     }
@@ -255,7 +255,7 @@ impl Lab {
 
     /// The same with what the test brings along for the agent to run, and with
     /// more files on the card.
-    fn card_with_agent_and(
+    pub fn card_with_agent_and(
         &self,
         folder: &Path,
         args: &str,
@@ -299,7 +299,7 @@ impl Lab {
     }
 
     /// Switches a box on.
-    fn start(&self, board: Board, card: &Path, folder: &Path) -> Result<Machine> {
+    pub fn start(&self, board: Board, card: &Path, folder: &Path) -> Result<Machine> {
         self.start_from(Start::PowerOn, board, card, folder, None)
     }
 

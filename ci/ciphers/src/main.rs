@@ -1,0 +1,168 @@
+//! Measures how fast the kernel encrypts and decrypts sectors with each cipher that
+//! the disk could have, for `cargo xtask bench card`. No image holds it.
+//!
+//! ```text
+//! ciphers SECONDS
+//! ```
+//!
+//! The kernel is asked by AF_ALG (Documentation/crypto/userspace-if.rst), [`SECTOR`]
+//! bytes a request, as dm-crypt asks it on this disk. The time of the request itself
+//! counts with it, alike for all. It prints one JSON object: for each cipher megabytes
+//! (10^6 bytes) a second, or why it does not work here.
+//!
+//! A Raspberry Pi 3 has no AES instructions, which an emulated processor may have; so
+//! AES is asked for by the name of the driver that uses none (`xts-aes-neon`).
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::AlgSetKey;
+use nix::sys::socket::{
+    AddressFamily, AlgAddr, ControlMessage, MsgFlags, SockFlag, SockType, accept, bind, sendmsg,
+    setsockopt, socket,
+};
+use nix::unistd::read;
+use serde_json::{Map, Value, json};
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Bytes of one request: the disk's sector (`--sector-size` of cryptsetup).
+const SECTOR: usize = 4096;
+/// linux/if_alg.h
+const ALG_OP_DECRYPT: i32 = 0;
+const ALG_OP_ENCRYPT: i32 = 1;
+
+/// One that the disk could have: its name, the kernel's, bytes of key and of IV.
+struct Cipher {
+    name: &'static str,
+    kernel: &'static str,
+    key: usize,
+    iv: usize,
+}
+
+const CIPHERS: [Cipher; 5] = [
+    Cipher {
+        name: "xchacha12,aes-adiantum",
+        kernel: "adiantum(xchacha12,aes)",
+        key: 32,
+        iv: 32,
+    },
+    Cipher {
+        name: "xchacha20,aes-adiantum",
+        kernel: "adiantum(xchacha20,aes)",
+        key: 32,
+        iv: 32,
+    },
+    Cipher {
+        name: "aes-xts, 128 bits, no AES instructions",
+        kernel: "xts-aes-neon",
+        key: 32,
+        iv: 16,
+    },
+    Cipher {
+        name: "aes-xts, 256 bits, no AES instructions",
+        kernel: "xts-aes-neon",
+        key: 64,
+        iv: 16,
+    },
+    Cipher {
+        name: "aes-cbc, 256 bits, no AES instructions",
+        kernel: "cbc-aes-neon",
+        key: 32,
+        iv: 16,
+    },
+];
+
+fn main() -> ExitCode {
+    let argument = std::env::args().nth(1);
+    let Some(seconds) = argument.and_then(|text| text.parse().ok()) else {
+        eprintln!("usage: ciphers SECONDS");
+        return ExitCode::FAILURE;
+    };
+    let each = Duration::from_secs_f64(seconds);
+    let of = |cipher: &Cipher| match measure(cipher, each) {
+        Ok([encrypted, decrypted]) => json!({ "encrypt": encrypted, "decrypt": decrypted }),
+        Err(error) => json!({ "error": format!("{}: {error}", cipher.kernel) }),
+    };
+    let all: Map<String, Value> = CIPHERS
+        .iter()
+        .map(|cipher| (cipher.name.to_owned(), of(cipher)))
+        .collect();
+    println!("{}", Value::Object(all));
+    ExitCode::SUCCESS
+}
+
+/// Megabytes a second, encrypted and decrypted.
+fn measure(cipher: &Cipher, each: Duration) -> Result<[f64; 2], Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let algorithm = socket(AddressFamily::Alg, SockType::SeqPacket, flags, None)?;
+    bind(
+        algorithm.as_raw_fd(),
+        &AlgAddr::new("skcipher", cipher.kernel),
+    )?;
+    // Two halves alike are refused for XTS.
+    let key: Vec<u8> = (1..).take(cipher.key).collect();
+    setsockopt(&algorithm, AlgSetKey::default(), &key)?;
+    let session = session(&algorithm)?;
+    let mut plain: Vec<u8> = (0..=u8::MAX).cycle().take(SECTOR).collect();
+    let kept = plain.clone();
+    let mut speeds = [0.0; 2];
+    let mut sector = plain.clone();
+    for (speed, operation) in speeds.iter_mut().zip([ALG_OP_ENCRYPT, ALG_OP_DECRYPT]) {
+        request(&session, operation, cipher.iv, &plain, &mut sector)?;
+        let (begun, mut count) = (Instant::now(), 0u32);
+        while begun.elapsed() < each {
+            for _ in 0..16 {
+                request(&session, operation, cipher.iv, &plain, &mut sector)?;
+            }
+            count += 16;
+        }
+        let megabytes = f64::from(count) * 4096.0 / 1e6;
+        *speed = (megabytes / begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+        // What was encrypted is decrypted next.
+        plain.clone_from(&sector);
+    }
+    // A cipher that does nothing would be the fastest.
+    match sector == kept {
+        true => Ok(speeds),
+        false => Err(Errno::EBADMSG),
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "nix's accept returns a bare number, which nothing else owns"
+)]
+fn session(algorithm: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let number = accept(algorithm.as_raw_fd())?;
+    // SAFETY: the kernel has just made it, for this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// One sector.
+fn request(
+    session: &OwnedFd,
+    operation: i32,
+    iv: usize,
+    from: &[u8],
+    to: &mut [u8],
+) -> Result<(), Errno> {
+    let iv = vec![7; iv];
+    let control = [
+        ControlMessage::AlgSetOp(&operation),
+        ControlMessage::AlgSetIv(&iv),
+    ];
+    let bytes = [IoSlice::new(from)];
+    let sent = sendmsg::<()>(
+        session.as_raw_fd(),
+        &bytes,
+        &control,
+        MsgFlags::empty(),
+        None,
+    )?;
+    let got = read(session, to)?;
+    match (sent, got) {
+        (SECTOR, SECTOR) => Ok(()),
+        _ => Err(Errno::EMSGSIZE),
+    }
+}
