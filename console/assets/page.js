@@ -2,7 +2,7 @@
 
 function start() {
   const main = document.querySelector("main");
-  const form = document.querySelector("form");
+  const form = document.querySelector("main form[data-post]");
   const buttons = [...document.querySelectorAll("button")];
   const answer = document.getElementById("answer");
   const field = (id) => document.getElementById(id);
@@ -111,6 +111,7 @@ function start() {
   }
 
   async function power(event) {
+    event.preventDefault();
     if (busy || over) return;
     const path = event.currentTarget.dataset.post;
     const reply = await send(path, null);
@@ -162,7 +163,7 @@ function start() {
       return say("A part of this page did not arrive. Please reload it.", true);
     }
     form.addEventListener("submit", submit);
-    field("show").addEventListener("change", (event) => {
+    form.querySelector("[data-show]").addEventListener("change", (event) => {
       const type = event.currentTarget.checked ? "text" : "password";
       for (const id of ["first", "second"]) if (field(id)) field(id).type = type;
     });

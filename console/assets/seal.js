@@ -1,5 +1,5 @@
 // Seals what is secret in the browser. Without this script the forms can send
-// nothing. `crypto.getRandomValues`, which nacl uses, works on plain HTTP; the
+// nothing over plain HTTP. `crypto.getRandomValues`, which nacl uses, works on plain HTTP; the
 // rest of WebCrypto does not.
 "use strict";
 

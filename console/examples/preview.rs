@@ -1,11 +1,12 @@
 //! Shows the page on this computer, with a pretended supervisor:
-//! `cargo run -p console --example preview -- unclaimed 127.0.0.1:8080 nacl-fast.min.js`.
+//! `cargo run -p console --example preview -- unclaimed 127.0.0.1:8080 127.0.0.1:8443
+//! nacl-fast.min.js`.
 //! States: unclaimed, code (unclaimed with a setup code), late, locked, reset
 //! (locked, and the card asks for a factory reset), working, open, paperless
 //! (open without a recovery key), missing. Every passphrase but `right horse` is wrong; people
 //! are added as they are typed.
 
-use console::{Assets, serve};
+use console::{Assets, Listeners, serve};
 use control::{Disk, PeopleRequest, RecoveryKey, Refusal, Reply, Request, Secret, Status, wire};
 use std::error::Error;
 use std::io::BufReader;
@@ -13,8 +14,8 @@ use std::os::unix::net::UnixStream;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [state, address, nacl] = words.as_slice() else {
-        return Err("usage: preview STATE ADDRESS NACL_FILE".into());
+    let [state, address, tls, nacl] = words.as_slice() else {
+        return Err("usage: preview STATE ADDRESS TLS_ADDRESS NACL_FILE".into());
     };
     let status = Status {
         disk: match state.as_str() {
@@ -40,9 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(address.as_str()).await?;
+        let listeners = Listeners {
+            page: tokio::net::TcpListener::bind(address.as_str()).await?,
+            tls: tokio::net::TcpListener::bind(tls.as_str()).await?,
+        };
         let control = tokio::net::UnixStream::from_std(ours)?;
-        Err(serve(control, listener, Assets { nacl }).await.into())
+        Err(serve(control, listeners, Assets { nacl }).await.into())
     })
 }
 
@@ -77,6 +81,10 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
             Request::Prove { passphrase, .. } => open(&mut status, &passphrase),
             Request::People { what, .. } => people(&mut addresses, what),
+            Request::PageCertificate { sha256 } => {
+                eprintln!("page certificate SHA-256 {sha256}");
+                Reply::Done
+            }
             Request::Restart | Request::PowerOff => Reply::Done,
         };
         wire::write(&mut writer, &reply)?;

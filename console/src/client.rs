@@ -3,9 +3,10 @@
 //! `base_url` is `http://ADDRESS:PORT` without a slash at the end, with an
 //! address or a name the box answers to.
 
+use crate::answer::Answer;
 use crate::keys::Paper;
 use crate::people::{PeopleAnswer, Told};
-use crate::routes::{Answer, Post};
+use crate::post::Post;
 use crate::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedError, seal};
 use crate::state::Shown;
 use base64::{Engine, engine::general_purpose::STANDARD};

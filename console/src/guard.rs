@@ -7,6 +7,7 @@
 //! cannot read (`tokens.rs`).
 
 use crate::routes::{Console, plain};
+use crate::way::{Way, way_of};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -16,23 +17,33 @@ use axum::{
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+/// Over plain HTTP no form goes anywhere, whatever the page says.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                    connect-src 'self'; form-action 'none'; base-uri 'none'; \
                    frame-ancestors 'none'";
+const CSP_OVER_TLS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                            connect-src 'self'; form-action 'self'; base-uri 'none'; \
+                            frame-ancestors 'none'";
 
 /// Checks a request before any page sees it, and dresses the answer.
 pub async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let csp = match way_of(request.extensions()) {
+        Way::Clear => CSP,
+        Way::Tls => CSP_OVER_TLS,
+    };
     let mut response = match refusal(&request, &console.supervisor.name()) {
         Some((status, words)) => plain(status, words),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CSP),
+        (header::CONTENT_SECURITY_POLICY, csp),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` a browser's own forms say `Origin: null` (Fetch, "append
+        // a request Origin header").
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -45,6 +56,7 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request, next: 
 
 fn refusal(request: &Request, name: &str) -> Option<(StatusCode, &'static str)> {
     let headers = request.headers();
+    let way = way_of(request.extensions());
     let Some(host) = only(headers, header::HOST).filter(|host| host_is_ours(host, name)) else {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
@@ -53,7 +65,7 @@ fn refusal(request: &Request, name: &str) -> Option<(StatusCode, &'static str)> 
         ));
     };
     let foreign_origin = headers.contains_key(header::ORIGIN)
-        && !only(headers, header::ORIGIN).is_some_and(|origin| is_origin_of(origin, host));
+        && !only(headers, header::ORIGIN).is_some_and(|origin| is_origin_of(origin, host, way));
     // A link on another page may lead here; only reading the page is allowed
     // then, and the other page cannot see the answer.
     let foreign_site = request.method() != Method::GET || request.uri().path() == "/status";
@@ -114,14 +126,11 @@ fn is_port(text: &str) -> bool {
         })
 }
 
-fn is_origin_of(origin: &str, host: &str) -> bool {
-    let bare = |text: &str| {
-        text.strip_suffix(":80")
-            .unwrap_or(text)
-            .to_ascii_lowercase()
-    };
+fn is_origin_of(origin: &str, host: &str, way: Way) -> bool {
+    let (scheme, port) = way.origin();
+    let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
     origin
-        .strip_prefix("http://")
+        .strip_prefix(scheme)
         .is_some_and(|origin| bare(origin) == bare(host))
 }
 
@@ -174,15 +183,25 @@ mod tests {
 
     #[test]
     fn an_origin_is_compared_with_scheme_and_port() {
-        assert!(is_origin_of("http://projectx.local", "projectx.local:80"));
-        assert!(is_origin_of("http://127.0.0.1:81", "127.0.0.1:81"));
-        for origin in [
-            "null",
-            "https://projectx.local",
-            "http://projectx.local:81",
-            "http://a",
+        let name = "projectx.local";
+        for (origin, host, way) in [
+            ("http://projectx.local", "projectx.local:80", Way::Clear),
+            ("http://127.0.0.1:81", "127.0.0.1:81", Way::Clear),
+            ("https://projectx.local", "projectx.local:443", Way::Tls),
+            ("https://127.0.0.1:81", "127.0.0.1:81", Way::Tls),
         ] {
-            assert!(!is_origin_of(origin, "projectx.local"), "{origin}");
+            assert!(is_origin_of(origin, host, way), "{origin}");
+        }
+        for (origin, way) in [
+            ("null", Way::Clear),
+            ("null", Way::Tls),
+            ("https://projectx.local", Way::Clear),
+            ("http://projectx.local", Way::Tls),
+            ("https://projectx.local:80", Way::Tls),
+            ("http://projectx.local:81", Way::Clear),
+            ("http://a", Way::Clear),
+        ] {
+            assert!(!is_origin_of(origin, name, way), "{origin}");
         }
     }
 }

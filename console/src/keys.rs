@@ -1,11 +1,11 @@
 //! The requests about the keys of the disk.
 //!
-//! | request | box | answer |
+//! | request | contents | answer |
 //! | --- | --- | --- |
 //! | `GET /keys` | | the page; the front page while the disk is not open |
 //! | `GET /forgot` | | the page; the front page while the disk is not locked |
 //! | `GET /keys.js` | | the script of both |
-//! | `POST /keys/passphrase` | old, new | [`crate::routes::Answer`] |
+//! | `POST /keys/passphrase` | old, new | [`crate::answer::Answer`] |
 //! | `POST /keys/recovery` | old | the same, with a sealed [`Paper`] |
 //! | `POST /keys/confirm` | recovery key | the same |
 //! | `POST /recover` | recovery key, new | the same |
@@ -15,18 +15,14 @@
 //! When it does not arrive, or nobody confirms it, the page goes on asking for
 //! another to be made: nothing is kept here that could be shown again.
 
+use crate::answer::{MALFORMED, Problem};
 use crate::keys_page;
-use crate::routes::{Console, Long, MALFORMED, Problem, answer, open_box, typed, without_box};
+use crate::pages::{self, Place};
+use crate::post::{Order, bare, form};
+use crate::routes::{Console, typed};
 use crate::sealed::KeysContents;
-use crate::state::State;
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::State as Shared,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
-};
+use crate::way::Visit;
+use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
 use control::{Request, Secret};
 use qrcodegen::{QrCode, QrCodeEcc};
 use serde::{Deserialize, Serialize};
@@ -68,38 +64,19 @@ pub fn routes() -> Router<Arc<Console>> {
         .route("/keys", get(page))
         .route("/forgot", get(forgot))
         .route("/keys.js", get(script))
-        .route("/keys/passphrase", post(passphrase))
-        .route("/keys/recovery", post(recovery))
-        .route("/keys/confirm", post(confirm))
-        .route("/recover", post(recover))
-        .route("/factory-reset", post(factory_reset))
+        .route("/keys/passphrase", form(passphrase))
+        .route("/keys/recovery", form(recovery))
+        .route("/keys/confirm", form(confirm))
+        .route("/recover", form(recover))
+        .route("/factory-reset", bare(factory_reset))
 }
 
-async fn page(Shared(console): Shared<Arc<Console>>) -> Response {
-    match console.supervisor.status().await {
-        Ok(status) if State::of(&status) == State::Open => html(keys_page::keys(
-            &status,
-            &console.issue(),
-            &console.key.public(),
-        )),
-        // What to do is on the front page.
-        _ => Redirect::to("/").into_response(),
-    }
+async fn page(Shared(console): Shared<Arc<Console>>, visit: Visit) -> Response {
+    pages::get(&console, &visit, Place::Keys).await
 }
 
-async fn forgot(Shared(console): Shared<Arc<Console>>) -> Response {
-    match console.supervisor.status().await {
-        Ok(status) if State::of(&status) == State::Locked => html(keys_page::forgot(
-            &status,
-            &console.issue(),
-            &console.key.public(),
-        )),
-        _ => Redirect::to("/").into_response(),
-    }
-}
-
-fn html(page: String) -> Response {
-    typed(StatusCode::OK, "text/html; charset=utf-8", page)
+async fn forgot(Shared(console): Shared<Arc<Console>>, visit: Visit) -> Response {
+    pages::get(&console, &visit, Place::Forgot).await
 }
 
 async fn script() -> Response {
@@ -107,13 +84,7 @@ async fn script() -> Response {
     typed(StatusCode::OK, kind, keys_page::SCRIPT)
 }
 
-async fn passphrase(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, _) = open_box(&console, &headers, body, "/keys/passphrase").await?;
+fn passphrase(contents: KeysContents) -> Result<Order, Problem> {
     let KeysContents {
         old: Some(old),
         new: Some(new),
@@ -123,18 +94,13 @@ async fn passphrase(
     else {
         return Err(MALFORMED);
     };
-    long.begin();
-    let done = "The passphrase was changed. The old one opens nothing any more.";
-    answer(&console, Request::ChangePassphrase { old, new }, done, None).await
+    Ok(Order {
+        request: Request::ChangePassphrase { old, new },
+        done: "The passphrase was changed. The old one opens nothing any more.",
+    })
 }
 
-async fn recovery(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open_box(&console, &headers, body, "/keys/recovery").await?;
+fn recovery(contents: KeysContents) -> Result<Order, Problem> {
     let KeysContents {
         old: Some(passphrase),
         new: None,
@@ -144,18 +110,11 @@ async fn recovery(
     else {
         return Err(MALFORMED);
     };
-    long.begin();
     let request = Request::NewRecoveryKey { passphrase };
-    answer(&console, request, "", Some(&asker)).await
+    Ok(Order { request, done: "" })
 }
 
-async fn confirm(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, _) = open_box(&console, &headers, body, "/keys/confirm").await?;
+fn confirm(contents: KeysContents) -> Result<Order, Problem> {
     let KeysContents {
         old: None,
         new: None,
@@ -165,19 +124,13 @@ async fn confirm(
     else {
         return Err(MALFORMED);
     };
-    long.begin();
-    let done = "Good. Keep the paper in a safe place, not beside the box.";
-    let request = Request::ConfirmRecoveryKey { recovery_key };
-    answer(&console, request, done, None).await
+    Ok(Order {
+        request: Request::ConfirmRecoveryKey { recovery_key },
+        done: "Good. Keep the paper in a safe place, not beside the box.",
+    })
 }
 
-async fn recover(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, _) = open_box(&console, &headers, body, "/recover").await?;
+fn recover(contents: KeysContents) -> Result<Order, Problem> {
     let KeysContents {
         old: None,
         new: Some(passphrase),
@@ -187,25 +140,20 @@ async fn recover(
     else {
         return Err(MALFORMED);
     };
-    long.begin();
-    let done = "The disk is open, and the new passphrase is set.";
-    let request = Request::Recover {
-        recovery_key,
-        passphrase,
-    };
-    answer(&console, request, done, None).await
+    Ok(Order {
+        request: Request::Recover {
+            recovery_key,
+            passphrase,
+        },
+        done: "The disk is open, and the new passphrase is set.",
+    })
 }
 
-async fn factory_reset(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    without_box(&console, &headers, body).await?;
-    long.begin();
-    let done = "Everything on the box is gone. Switch it off and on again: then it is like new.";
-    answer(&console, Request::FactoryReset, done, None).await
+fn factory_reset() -> Order {
+    Order {
+        request: Request::FactoryReset,
+        done: "Everything on the box is gone. Switch it off and on again: then it is like new.",
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What people see at `/keys` (another passphrase, another recovery key) and at
 //! `/forgot` (the recovery key instead of the passphrase, the factory reset).
 //!
-//! `data-field` names what a field is sent as; `keys.js` sends no other.
+//! `data-field` names what a field is sent as; `keys.js` sends no other. `name` is
+//! the same, for a browser without scripts.
 
-use crate::page::{frame, needs_script};
+use crate::form::SURE;
+use crate::parts::{View, show};
 use control::Status;
 use maud::{Markup, html};
 
@@ -16,30 +18,33 @@ pub const SCRIPT: &str = concat!(
 );
 
 /// The page of an open box.
-pub fn keys(status: &Status, token: &str, key: &str) -> String {
+pub fn keys(status: &Status, view: &View) -> String {
     let content = html! {
-        main data-state="keys" data-token=(token) data-key=(key) data-retry=(status.retry_after) {
+        main data-state="keys" data-token=(view.token) data-key=(view.key)
+            data-retry=(status.retry_after) {
             h1 { "Passphrase and recovery key" }
-            (needs_script())
-            p #answer .note role="status" hidden {}
+            (view.without_script())
+            (view.answer())
             div #forms {
-                (new_key(status.recovery_key))
+                (new_key(status.recovery_key, view))
                 h2 { "Change the passphrase" }
-                form data-post="/keys/passphrase" autocomplete="off" novalidate {
-                    (old())
-                    (new())
+                form data-post="/keys/passphrase" method=[view.method()]
+                    action=[view.action("/keys/passphrase")] autocomplete="off" novalidate {
+                    (view.hidden())
+                    (old(view))
+                    (new(view))
                     (show())
                     button type="submit" { "Change it" }
                 }
             }
-            (paper(&status.name))
+            (paper(view))
         }
         p.back { a href="/" { "Back to the box" } }
     };
-    frame("Keys", &status.name, "/keys.js", &content)
+    view.frame("Keys", "/keys.js", false, &content)
 }
 
-fn new_key(has_one: bool) -> Markup {
+fn new_key(has_one: bool, view: &View) -> Markup {
     html! {
         h2 #new { "Recovery key" }
         @if has_one {
@@ -49,8 +54,10 @@ fn new_key(has_one: bool) -> Markup {
             p.note.bad { "You have no recovery key yet. One that you wrote down and did not \
                           confirm here is replaced." }
         }
-        form data-post="/keys/recovery" autocomplete="off" novalidate {
-            (old())
+        form data-post="/keys/recovery" method=[view.method()]
+            action=[view.action("/keys/recovery")] autocomplete="off" novalidate {
+            (view.hidden())
+            (old(view))
             (show())
             button type="submit" {
                 @if has_one { "Make another recovery key" } @else { "Make the recovery key" }
@@ -60,35 +67,37 @@ fn new_key(has_one: bool) -> Markup {
 }
 
 /// The page of a locked box.
-pub fn forgot(status: &Status, token: &str, key: &str) -> String {
+pub fn forgot(status: &Status, view: &View) -> String {
     let content = html! {
-        main data-state="forgot" data-token=(token) data-key=(key)
+        main data-state="forgot" data-token=(view.token) data-key=(view.key)
             data-retry=(status.retry_after) {
             h1 { "Forgotten the passphrase?" }
-            (needs_script())
-            p #answer .note role="status" hidden {}
+            (view.without_script())
+            (view.answer())
             div #forms {
                 p { "With the recovery key, the twelve words on your paper, you can open the box \
                      and choose another passphrase. Nothing is lost." }
-                form data-post="/recover" autocomplete="off" novalidate {
+                form data-post="/recover" method=[view.method()]
+                    action=[view.action("/recover")] autocomplete="off" novalidate {
+                    (view.hidden())
                     label {
                         "Recovery key"
-                        textarea data-field="recovery_key" rows="4" autocomplete="off"
+                        textarea data-field="recovery_key" name=[view.named("recovery_key")] rows="4" autocomplete="off"
                             autocapitalize="none" autocorrect="off" spellcheck="false" {}
                     }
-                    (new())
+                    (new(view))
                     (show())
                     button type="submit" { "Open and set the new passphrase" }
                 }
-                (reset(status))
+                (reset(status, view))
             }
         }
         p.back { a href="/" { "Back" } }
     };
-    frame("Forgotten", &status.name, "/keys.js", &content)
+    view.frame("Forgotten", "/keys.js", false, &content)
 }
 
-fn reset(status: &Status) -> Markup {
+fn reset(status: &Status, view: &View) -> Markup {
     html! {
         h2 { "No recovery key either?" }
         p { "Then nobody can open the box, not even we. You can only begin anew: the factory \
@@ -96,10 +105,12 @@ fn reset(status: &Status) -> Markup {
              lost for ever" } "." }
         @if status.reset_asked {
             p.note { "The file factory-reset.txt on the card asks for it." }
-            form data-post="/factory-reset" data-sure="erase" autocomplete="off" novalidate {
+            form data-post="/factory-reset" data-sure=(SURE) method=[view.method()]
+                action=[view.action("/factory-reset")] autocomplete="off" novalidate {
+                (view.hidden())
                 label {
                     "Type erase, if you want that"
-                    input #sure type="text" autocomplete="off" autocapitalize="none"
+                    input #sure name=[view.named("sure")] type="text" autocomplete="off" autocapitalize="none"
                         autocorrect="off" spellcheck="false";
                 }
                 button type="submit" .danger { "Erase everything" }
@@ -116,11 +127,11 @@ fn reset(status: &Status) -> Markup {
 }
 
 /// Where the script shows a recovery key; empty before. It is what is printed.
-pub fn paper(name: &str) -> Markup {
+pub fn paper(view: &View) -> Markup {
     html! {
         section #recovery hidden {
             h2 { "Your recovery key" }
-            p { "It opens the box " strong { (name) } " when the passphrase is forgotten. It is \
+            p { "It opens the box " strong { (view.name) } " when the passphrase is forgotten. It is \
                  shown only now. Write it down or print it, and keep the paper where you keep \
                  your passport." }
             ol #words {}
@@ -128,7 +139,9 @@ pub fn paper(name: &str) -> Markup {
             p.small { "The code holds the same words, for a phone's camera. Whoever has this \
                        paper and the box, or its card, can read everything on it." }
             button #print type="button" .plain { "Print" }
-            form #confirm data-post="/keys/confirm" autocomplete="off" novalidate {
+            form #confirm data-post="/keys/confirm" method=[view.method()]
+                action=[view.action("/keys/confirm")] autocomplete="off" novalidate {
+                (view.hidden())
                 p { "So that you do not lose it: type two of the words from your paper." }
                 @for place in ["one", "two"] {
                     label {
@@ -144,44 +157,40 @@ pub fn paper(name: &str) -> Markup {
     }
 }
 
-fn old() -> Markup {
+fn old(view: &View) -> Markup {
     html! {
         label {
             "Passphrase until now"
-            input type="password" data-field="old" autocomplete="current-password"
-                autocapitalize="none" autocorrect="off" spellcheck="false";
+            input type="password" data-field="old" name=[view.named("old")]
+                autocomplete="current-password" autocapitalize="none" autocorrect="off" spellcheck="false";
         }
         p.small { "If you have forgotten it: the twelve words of the recovery key." }
     }
 }
 
-fn new() -> Markup {
+fn new(view: &View) -> Markup {
     html! {
         label {
             "New passphrase"
-            input type="password" data-field="new" autocomplete="new-password"
-                autocapitalize="none" autocorrect="off" spellcheck="false";
+            input type="password" data-field="new" name=[view.named("new")]
+                autocomplete="new-password" autocapitalize="none" autocorrect="off" spellcheck="false";
         }
         p.small { "At least 8 characters; longer is better. Four or five words that have nothing \
                    to do with each other are easy to keep in mind and hard to guess." }
         p.note data-advice role="status" hidden {}
         label {
             "The same again"
-            input type="password" data-again autocomplete="new-password"
-                autocapitalize="none" autocorrect="off" spellcheck="false";
+            input type="password" data-again name=[view.named("again")]
+                autocomplete="new-password" autocapitalize="none" autocorrect="off" spellcheck="false";
         }
-    }
-}
-
-fn show() -> Markup {
-    html! {
-        label.check { input type="checkbox" data-show; " Show what I type" }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::tests::{check_forms, check_sources, view};
+    use crate::way::Way;
     use control::Disk;
 
     fn status(recovery_key: bool, reset_asked: bool) -> Status {
@@ -200,39 +209,25 @@ mod tests {
     #[test]
     fn an_owner_without_a_recovery_key_is_told_so() {
         let words = "You have no recovery key yet";
-        assert!(keys(&status(false, false), "T", "K").contains(words));
-        assert!(!keys(&status(true, false), "T", "K").contains(words));
+        assert!(keys(&status(false, false), &view(Way::Clear)).contains(words));
+        assert!(!keys(&status(true, false), &view(Way::Clear)).contains(words));
     }
 
     #[test]
     fn the_reset_has_its_form_only_when_the_card_asks_for_it() {
-        let page = forgot(&status(true, false), "T", "K");
+        let page = forgot(&status(true, false), &view(Way::Clear));
         assert!(page.contains("erase 3F2A-91C4"), "{page}");
         assert!(!page.contains("data-post=\"/factory-reset\""), "{page}");
-        let page = forgot(&status(true, true), "T", "K");
+        let page = forgot(&status(true, true), &view(Way::Clear));
         assert!(page.contains("data-post=\"/factory-reset\""), "{page}");
         assert!(page.contains("lost for ever"), "{page}");
     }
 
     #[test]
-    fn without_the_script_the_forms_can_send_nothing_and_nothing_is_inline() {
-        for page in [
-            keys(&status(true, false), "T", "K"),
-            forgot(&status(true, true), "T", "K"),
-        ] {
-            assert!(page.contains("<noscript>"));
-            for bad in ["style=", "<style", "onclick", "//"] {
-                assert!(!page.contains(bad), "{bad}");
-            }
-            for tag in page.split('<') {
-                let sends = ["form", "input", "textarea"]
-                    .iter()
-                    .any(|t| tag.starts_with(t));
-                assert!(
-                    !sends || !tag.contains(" name=") && !tag.contains("action="),
-                    "{tag}"
-                );
-            }
-        }
+    fn the_forms_can_be_sent_over_tls_only_and_nothing_is_inline() {
+        check_forms(|view| keys(&status(true, false), view));
+        check_forms(|view| forgot(&status(true, true), view));
+        check_sources(|view| keys(&status(true, false), view));
+        check_sources(|view| forgot(&status(true, true), view));
     }
 }

@@ -1,9 +1,10 @@
 //! The phone page of the box, and the small web server that shows it.
 //!
-//! The owner sets and gives the passphrase of the encrypted disk here. The
-//! page seals it to a key of this process ([`sealed`]) before it leaves the
-//! browser, since the home network carries plain HTTP. This stops a listener;
-//! it does not stop somebody who alters the page on its way.
+//! The owner sets and gives the passphrase of the encrypted disk here, in one of two
+//! ways. Over plain HTTP the page seals it to a key of this process ([`sealed`])
+//! before it leaves the browser; this stops a listener, and does not stop somebody
+//! who alters the page on its way. Over TLS, by a certificate that this process makes
+//! for itself, the same forms also work in a browser without scripts.
 //!
 //! The console knows nothing and may do nothing but what
 //! [`control::Request`] lists. It runs on one thread, needs descriptors and
@@ -11,31 +12,41 @@
 //!
 //! | question | file |
 //! | --- | --- |
-//! | what do people see | `page.rs`, `assets/` |
-//! | which requests are there, and what do they answer | `routes.rs` |
+//! | connections, their limits, TLS | `server.rs`, `tls.rs` |
+//! | plain HTTP or TLS: what differs | `way.rs` |
 //! | who may ask: host, origin, headers | `guard.rs` |
+//! | which requests are there | `routes.rs` |
+//! | from a body to what is asked for | `post.rs`: sealed (`sealed.rs`) or a form (`form.rs`), one-time tokens (`tokens.rs`) |
+//! | from what became of it to an answer | `answer.rs`: JSON, or a page |
+//! | which page is seen when | `pages.rs` |
+//! | what people see | `page.rs`, `parts.rs`, `paper_page.rs`, `assets/` |
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
-//! | one-time form tokens | `tokens.rs` |
-//! | opening sealed secrets, sealing answers | `sealed.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
-//! | connections and their limits | `server.rs` |
 
+mod answer;
 #[cfg(feature = "client")]
 pub mod client;
+mod form;
 mod guard;
 pub mod keys;
 mod keys_page;
 mod page;
+mod pages;
+mod paper_page;
+mod parts;
 pub mod people;
 mod people_page;
+mod post;
 mod routes;
 pub mod sealed;
 mod server;
 pub mod state;
 mod supervisor;
+mod tls;
 mod tokens;
+mod way;
 
 pub use page::Assets;
-pub use server::{ServeError, serve};
+pub use server::{Listeners, ServeError, serve};
 pub use state::State;

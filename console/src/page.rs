@@ -1,15 +1,15 @@
-//! What people see. Plain words, one thing to do, nothing from elsewhere.
+//! What people see at `/`. Plain words, one thing to do, nothing from elsewhere.
 //!
-//! The forms have no action and their fields no names: without the script,
-//! which seals the passphrase, nothing can be sent. `page.js` and clients read
-//! these attributes of `<main>`: `data-state`, `data-token`, `data-key`,
-//! `data-retry`.
+//! `page.js` and clients read these attributes of `<main>`: `data-state`,
+//! `data-token`, `data-key`, `data-retry`. How a form differs between plain HTTP and
+//! TLS is in `parts.rs`.
 
 use crate::keys_page;
+use crate::parts::{View, show};
 use crate::state::State;
 use axum::body::Bytes;
 use control::Status;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 /// The files that are not built in.
 pub struct Assets {
@@ -19,6 +19,8 @@ pub struct Assets {
 
 /// `/style.css`.
 pub const STYLE: &str = include_str!("../assets/style.css");
+/// `/no-script.css`.
+pub const STYLE_WITHOUT_SCRIPT: &str = include_str!("../assets/no-script.css");
 /// `/page.js`.
 pub const SCRIPT: &str = concat!(
     include_str!("../assets/seal.js"),
@@ -28,56 +30,34 @@ pub const SCRIPT: &str = concat!(
 );
 
 /// The page at `/`.
-pub fn front(status: &Status, token: &str, key: &str) -> String {
+pub fn front(status: &Status, view: &View) -> String {
     let state = State::of(status);
     let main = html! {
-        main data-state=(state.word()) data-token=(token) data-key=(key)
+        main data-state=(state.word()) data-token=(view.token) data-key=(view.key)
             data-retry=(status.retry_after) {
             h1 { (title(state)) }
-            (needs_script())
-            (body(state, status))
-            p #answer .note role="status" hidden {}
-            @if state == State::Unclaimed { (keys_page::paper(&status.name)) }
+            (view.without_script())
+            @if view.note.is_some() { (view.answer()) }
+            (body(state, status, view))
+            @if view.note.is_none() { (view.answer()) }
+            @if state == State::Unclaimed { (keys_page::paper(view)) }
         }
-        (power())
+        (power(view))
     };
-    frame(title(state), &status.name, "/page.js", &main)
+    view.frame(title(state), "/page.js", state == State::Working, &main)
 }
 
-/// A whole page around its content; `script` comes after `nacl`.
-pub fn frame(title: &str, name: &str, script: &str, content: &Markup) -> String {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " – " (name) }
-                link rel="stylesheet" href="/style.css";
-                script src="/nacl-fast.min.js" defer {}
-                script src=(script) defer {}
-            }
-            body {
-                header { (name) }
-                (content)
-            }
+/// Words alone: nothing more can be done here.
+pub fn told(view: &View) -> String {
+    let content = html! {
+        main {
+            h1 { (view.name) }
+            (view.answer())
+            @if !view.sends() { (view.protected()) }
         }
-    }
-    .into_string()
-}
-
-/// For a browser without JavaScript.
-pub fn needs_script() -> Markup {
-    html! {
-        noscript {
-            p.note.bad {
-                "This page needs JavaScript: it locks your passphrase up before \
-                 it leaves this device, because your home network could be \
-                 overheard. Please switch JavaScript on, or use another browser."
-            }
-        }
-    }
+        p.back { a href="/" { "Back to the box" } }
+    };
+    view.frame(view.name, "/page.js", false, &content)
 }
 
 fn title(state: State) -> &'static str {
@@ -91,9 +71,9 @@ fn title(state: State) -> &'static str {
     }
 }
 
-fn body(state: State, status: &Status) -> Markup {
+fn body(state: State, status: &Status, view: &View) -> Markup {
     match state {
-        State::Unclaimed => unclaimed(status.setup_code_needed),
+        State::Unclaimed => unclaimed(status.setup_code_needed, view),
         State::TooLate => html! {
             p {
                 "Nobody has set a passphrase yet, and for your safety that is possible only \
@@ -101,7 +81,7 @@ fn body(state: State, status: &Status) -> Markup {
             }
             p { "Pull the plug, put it back in, wait two minutes and reload this page." }
         },
-        State::Locked => locked(),
+        State::Locked => locked(view),
         State::Working => html! {
             p { "The box is busy with your disk. This takes up to a minute." }
             progress aria-label="Working" {}
@@ -133,15 +113,17 @@ fn body(state: State, status: &Status) -> Markup {
     }
 }
 
-fn unclaimed(setup_code_needed: bool) -> Markup {
+fn unclaimed(setup_code_needed: bool, view: &View) -> Markup {
     html! {
         p { "The passphrase protects everything on this box. You need it again after each \
              power cut." }
-        form data-post="/claim" autocomplete="off" {
+        form data-post="/claim" method=[view.method()] action=[view.action("/claim")]
+            autocomplete="off" {
+            (view.hidden())
             @if setup_code_needed {
                 label for="code" { "Setup code" }
                 p.small #code-help { "It is in the file wifi.txt on the card." }
-                input #code type="text" required autocomplete="off" autocapitalize="none"
+                input #code name=[view.named("setup_code")] type="text" required autocomplete="off" autocapitalize="none"
                     autocorrect="off" spellcheck="false" aria-describedby="code-help";
             }
             label for="first" { "New passphrase" }
@@ -149,11 +131,13 @@ fn unclaimed(setup_code_needed: bool) -> Markup {
                 "At least 8 characters; longer is better. Four or five words that have \
                  nothing to do with each other are easy to keep in mind and hard to guess."
             }
-            input #first type="password" required autocomplete="new-password"
+            input #first name=[view.named("passphrase")] type="password" required
+                autocomplete="new-password"
                 autocapitalize="none" autocorrect="off" spellcheck="false"
                 aria-describedby="first-help";
             label for="second" { "The same again" }
-            input #second type="password" required autocomplete="new-password"
+            input #second name=[view.named("again")] type="password" required
+                autocomplete="new-password"
                 autocapitalize="none" autocorrect="off" spellcheck="false";
             (show())
             p #advice .note role="status" hidden {}
@@ -165,12 +149,15 @@ fn unclaimed(setup_code_needed: bool) -> Markup {
     }
 }
 
-fn locked() -> Markup {
+fn locked(view: &View) -> Markup {
     html! {
         p { "It has been without power. Give your passphrase to start it." }
-        form data-post="/unlock" autocomplete="off" {
+        form data-post="/unlock" method=[view.method()] action=[view.action("/unlock")]
+            autocomplete="off" {
+            (view.hidden())
             label for="first" { "Passphrase" }
-            input #first type="password" required autocomplete="current-password"
+            input #first name=[view.named("passphrase")] type="password" required
+                autocomplete="current-password"
                 autocapitalize="none" autocorrect="off" spellcheck="false";
             (show())
             button type="submit" { "Unlock" }
@@ -179,24 +166,32 @@ fn locked() -> Markup {
     }
 }
 
-fn show() -> Markup {
-    html! {
-        label.check { input #show type="checkbox"; " Show what I type" }
-    }
-}
-
-fn power() -> Markup {
+fn power(view: &View) -> Markup {
+    // Over plain HTTP a script sends it; such a button shall not send by itself.
+    let kind = if view.sends() { "submit" } else { "button" };
+    let form = |path: &'static str, button: Markup| {
+        html! {
+            form method=[view.method()] action=[view.action(path)] {
+                (view.hidden())
+                (button)
+            }
+        }
+    };
     html! {
         footer {
             details {
                 summary { "Restart" }
                 p { "The box stops for about a minute, then asks for the passphrase again." }
-                button type="button" data-post="/restart" { "Yes, restart now" }
+                (form("/restart", html! {
+                    button type=(kind) data-post="/restart" { "Yes, restart now" }
+                }))
             }
             details {
                 summary { "Power off" }
                 p { "The box stays off until you pull the plug and put it back in." }
-                button type="button" .danger data-post="/power" { "Yes, switch off now" }
+                (form("/power", html! {
+                    button type=(kind) .danger data-post="/power" { "Yes, switch off now" }
+                }))
             }
         }
     }
@@ -205,9 +200,11 @@ fn power() -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::tests::{check_forms, check_sources, view};
+    use crate::way::Way;
     use control::Disk;
 
-    fn page(disk: Disk, claimable: bool, setup_code_needed: bool) -> String {
+    fn page(disk: Disk, claimable: bool, setup_code_needed: bool, view: &View) -> String {
         let status = Status {
             disk,
             setup_code_needed,
@@ -218,7 +215,7 @@ mod tests {
             reset_asked: false,
             name: "projectx".into(),
         };
-        front(&status, "TOKEN", "KEY")
+        front(&status, view)
     }
 
     #[test]
@@ -230,20 +227,25 @@ mod tests {
                 "data-post=\"/claim\"",
                 "data-post=\"/unlock\"",
             ),
-            (Disk::Unclaimed, false, "first 15 minutes", "<form"),
+            (
+                Disk::Unclaimed,
+                false,
+                "first 15 minutes",
+                "<form data-post",
+            ),
             (
                 Disk::Locked,
                 false,
                 "data-post=\"/unlock\"",
                 "data-post=\"/claim\"",
             ),
-            (Disk::Working, true, "<progress", "<form"),
-            (Disk::Open, false, "is unlocked", "<form"),
-            (Disk::Open, false, "href=\"/people\"", "<form"),
+            (Disk::Working, true, "<progress", "<form data-post"),
+            (Disk::Open, false, "is unlocked", "<form data-post"),
+            (Disk::Open, false, "href=\"/people\"", "<form data-post"),
             (Disk::Locked, false, "data-post=\"/unlock\"", "/people"),
-            (Disk::Missing, false, "write a new one", "<form"),
+            (Disk::Missing, false, "write a new one", "<form data-post"),
         ] {
-            let page = page(disk, claimable, false);
+            let page = page(disk, claimable, false, &view(Way::Clear));
             assert!(page.contains(there), "{disk:?}: {page}");
             assert!(!page.contains(absent), "{disk:?}: {page}");
             for always in [
@@ -259,32 +261,29 @@ mod tests {
 
     #[test]
     fn the_setup_code_is_asked_for_only_when_it_is_needed() {
-        assert!(page(Disk::Unclaimed, true, true).contains("id=\"code\""));
-        assert!(!page(Disk::Unclaimed, true, false).contains("id=\"code\""));
+        let view = view(Way::Clear);
+        assert!(page(Disk::Unclaimed, true, true, &view).contains("id=\"code\""));
+        assert!(!page(Disk::Unclaimed, true, false, &view).contains("id=\"code\""));
     }
 
     #[test]
-    fn without_the_script_the_forms_can_send_nothing() {
-        for page in [
-            page(Disk::Unclaimed, true, true),
-            page(Disk::Locked, false, false),
-        ] {
-            for tag in page
-                .split('<')
-                .filter(|tag| tag.starts_with("form") || tag.starts_with("input"))
-            {
-                assert!(!tag.contains("name=") && !tag.contains("action="), "{tag}");
-            }
+    fn without_scripts_the_page_changes_by_itself_while_the_box_works() {
+        let refresh = "http-equiv=\"refresh\" content=\"5; url=/\"";
+        for (disk, there) in [(Disk::Working, true), (Disk::Locked, false)] {
+            let page = page(disk, true, true, &view(Way::Tls));
+            assert_eq!(page.contains(refresh), there, "{disk:?}");
+        }
+    }
+
+    #[test]
+    fn the_forms_can_be_sent_over_tls_only() {
+        for disk in [Disk::Unclaimed, Disk::Locked, Disk::Open] {
+            check_forms(|view| page(disk, true, true, view));
         }
     }
 
     #[test]
     fn the_page_takes_nothing_from_elsewhere_and_has_nothing_inline() {
-        let page = page(Disk::Unclaimed, true, true);
-        for bad in [
-            "http:", "https:", "//", "style=", "<style", "onclick", "onsubmit",
-        ] {
-            assert!(!page.contains(bad), "{bad}");
-        }
+        check_sources(|view| page(Disk::Unclaimed, true, true, view));
     }
 }

@@ -1,6 +1,6 @@
 //! The requests about people.
 //!
-//! | request | box | answer |
+//! | request | contents | answer |
 //! | --- | --- | --- |
 //! | `GET /people` | | the page; the front page while the disk is not open |
 //! | `POST /people/prove` | session, passphrase | [`PeopleAnswer`] |
@@ -10,23 +10,18 @@
 //!
 //! The browser makes the session's secret itself and sends it sealed, so it is
 //! never in an answer, a cookie or an address. Answers are sealed as well:
-//! whoever listens in the home network learns no addresses.
+//! whoever listens in the home network learns no addresses. For a browser without
+//! scripts the console makes the secret, in the forms of the page over TLS.
 
+use crate::answer::{MALFORMED, Outcome, Problem};
+use crate::pages::{self, Place};
 use crate::people_page;
-use crate::routes::{Console, Long, MALFORMED, Problem};
-use crate::routes::{json, open_box, status_of, typed, with_retry};
-use crate::sealed::{PeopleContents, SealedAnswer, SealedBox};
-use crate::state::State;
-use crate::supervisor::NoAnswer;
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::State as Shared,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
-};
-use control::{PeopleRequest, Refusal, Reply, Request};
+use crate::post::{Order, form};
+use crate::routes::{Console, typed};
+use crate::sealed::{PeopleContents, SealedAnswer};
+use crate::way::Visit;
+use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
+use control::{PeopleRequest, Refusal, Request, Secret};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -74,27 +69,39 @@ pub enum About {
     Box,
 }
 
+impl About {
+    /// What this refusal is about.
+    pub fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::WrongPassphrase
+            | Refusal::BadRecoveryKey
+            | Refusal::BadPassphrase
+            | Refusal::TooSoon => Self::Passphrase,
+            Refusal::NoSession => Self::Session,
+            Refusal::BadAddress => Self::Address,
+            Refusal::BadPassword => Self::Password,
+            Refusal::NotReady => Self::Starting,
+            Refusal::WrongSetupCode | Refusal::TooLate | Refusal::WrongState | Refusal::Failed => {
+                Self::Box
+            }
+        }
+    }
+}
+
 /// Its part of the router.
 pub fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/people", get(page))
         .route("/people.js", get(script))
-        .route("/people/prove", post(prove))
-        .route("/people/list", post(list))
-        .route("/people/add", post(add))
-        .route("/people/password", post(password))
-        .route("/people/remove", post(remove))
+        .route("/people/prove", form(prove))
+        .route("/people/list", form(list))
+        .route("/people/add", form(add))
+        .route("/people/password", form(password))
+        .route("/people/remove", form(remove))
 }
 
-async fn page(Shared(console): Shared<Arc<Console>>) -> Response {
-    match console.supervisor.status().await {
-        Ok(status) if State::of(&status) == State::Open => {
-            let page = people_page::people(&status.name, &console.issue(), &console.key.public());
-            typed(StatusCode::OK, "text/html; charset=utf-8", page)
-        }
-        // What to do is on the front page.
-        _ => Redirect::to("/").into_response(),
-    }
+async fn page(Shared(console): Shared<Arc<Console>>, visit: Visit) -> Response {
+    pages::get(&console, &visit, Place::People).await
 }
 
 async fn script() -> Response {
@@ -102,13 +109,7 @@ async fn script() -> Response {
     typed(StatusCode::OK, kind, people_page::SCRIPT)
 }
 
-async fn prove(
-    Shared(console): Shared<Arc<Console>>,
-    Extension(long): Long,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open(&console, &headers, body, "/people/prove").await?;
+fn prove(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: Some(passphrase),
@@ -119,20 +120,14 @@ async fn prove(
     else {
         return Err(MALFORMED);
     };
-    long.begin();
     let request = Request::Prove {
         passphrase,
         session,
     };
-    answer(&console, &asker, request, "").await
+    Ok(Order { request, done: "" })
 }
 
-async fn list(
-    Shared(console): Shared<Arc<Console>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open(&console, &headers, body, "/people/list").await?;
+fn list(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: None,
@@ -144,15 +139,11 @@ async fn list(
         return Err(MALFORMED);
     };
     let what = PeopleRequest::List;
-    answer(&console, &asker, Request::People { session, what }, "").await
+    let request = Request::People { session, what };
+    Ok(Order { request, done: "" })
 }
 
-async fn add(
-    Shared(console): Shared<Arc<Console>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open(&console, &headers, body, "/people/add").await?;
+fn add(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: None,
@@ -164,16 +155,12 @@ async fn add(
         return Err(MALFORMED);
     };
     let what = PeopleRequest::Add { address, password };
+    let request = Request::People { session, what };
     let done = "The address was added and can have mail now.";
-    answer(&console, &asker, Request::People { session, what }, done).await
+    Ok(Order { request, done })
 }
 
-async fn password(
-    Shared(console): Shared<Arc<Console>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open(&console, &headers, body, "/people/password").await?;
+fn password(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: None,
@@ -185,16 +172,12 @@ async fn password(
         return Err(MALFORMED);
     };
     let what = PeopleRequest::SetPassword { address, password };
+    let request = Request::People { session, what };
     let done = "The password was changed. Change it in the mail program too.";
-    answer(&console, &asker, Request::People { session, what }, done).await
+    Ok(Order { request, done })
 }
 
-async fn remove(
-    Shared(console): Shared<Arc<Console>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (contents, asker) = open(&console, &headers, body, "/people/remove").await?;
+fn remove(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: None,
@@ -206,69 +189,19 @@ async fn remove(
         return Err(MALFORMED);
     };
     let what = PeopleRequest::Remove { address };
+    let request = Request::People { session, what };
     let done = "The address was removed.";
-    answer(&console, &asker, Request::People { session, what }, done).await
+    Ok(Order { request, done })
 }
 
-async fn open(
-    console: &Console,
-    headers: &HeaderMap,
-    body: Body,
-    path: &str,
-) -> Result<(PeopleContents, SealedBox), Problem> {
-    open_box(console, headers, body, path).await
-}
-
-/// Passes a request on and seals the reply to whoever asked.
-async fn answer(
-    console: &Console,
-    asker: &SealedBox,
-    request: Request,
-    done: &str,
-) -> Result<Response, Problem> {
-    let done = |addresses| Told {
-        words: done.into(),
-        about: None,
-        addresses,
+/// Who has mail, for the page that follows a form.
+pub async fn list_for(console: &Console, session: &Secret) -> Outcome {
+    let request = Request::People {
+        session: session.clone(),
+        what: PeopleRequest::List,
     };
-    let (status, retry_after, told) = match console.supervisor.change(request).await? {
-        Reply::Done => (StatusCode::OK, 0, done(None)),
-        Reply::People { addresses } => (StatusCode::OK, 0, done(Some(addresses))),
-        Reply::Refused {
-            refusal,
-            words,
-            retry_after,
-        } => {
-            let told = Told {
-                words,
-                about: Some(about(refusal)),
-                addresses: None,
-            };
-            (status_of(refusal), retry_after, told)
-        }
-        Reply::Status(_) | Reply::RecoveryKey { .. } => return Err(NoAnswer::Broken.into()),
-    };
-    let answer = PeopleAnswer {
-        ok: told.about.is_none(),
-        retry_after,
-        token: console.issue(),
-        sealed: console.key.answer(asker, &told).map_err(|_| MALFORMED)?,
-    };
-    Ok(with_retry(json(status, &answer), retry_after))
-}
-
-fn about(refusal: Refusal) -> About {
-    match refusal {
-        Refusal::WrongPassphrase
-        | Refusal::BadRecoveryKey
-        | Refusal::BadPassphrase
-        | Refusal::TooSoon => About::Passphrase,
-        Refusal::NoSession => About::Session,
-        Refusal::BadAddress => About::Address,
-        Refusal::BadPassword => About::Password,
-        Refusal::NotReady => About::Starting,
-        Refusal::WrongSetupCode | Refusal::TooLate | Refusal::WrongState | Refusal::Failed => {
-            About::Box
-        }
-    }
+    let reply = console.supervisor.change(request).await;
+    reply
+        .and_then(|reply| Outcome::of(reply, ""))
+        .unwrap_or_else(|no_answer| Problem::from(no_answer).into())
 }

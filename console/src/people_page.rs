@@ -2,9 +2,10 @@
 //!
 //! The page itself holds no address. `people.js` asks for the list when the
 //! passphrase was given, and copies `#person` for each. `data-error` names the
-//! field that an error belongs to (`about` in the answer).
+//! field that an error belongs to (`about` in the answer). A browser without scripts
+//! gets the list in the answer to a form ([`listed`]).
 
-use crate::page::{frame, needs_script};
+use crate::parts::{View, show};
 use maud::{Markup, html};
 
 /// `/people.js`.
@@ -14,36 +15,69 @@ pub const SCRIPT: &str = concat!(
     include_str!("../assets/people.js")
 );
 
-/// The page for the box of this name.
-pub fn people(name: &str, token: &str, key: &str) -> String {
+/// The page that asks for the passphrase.
+pub fn people(view: &View) -> String {
     let content = html! {
-        main data-state="people" data-token=(token) data-key=(key) {
+        main data-state="people" data-token=(view.token) data-key=(view.key) {
             h1 { "People" }
-            (needs_script())
+            (view.without_script())
             p { "Everybody who has mail on this box has an address and a password for the mail \
                  program." }
-            p #answer .note role="status" hidden {}
-            (prove())
+            (view.answer())
+            (prove(view))
             div #people hidden {
                 ul #list {}
                 p #nobody { "Nobody has an address yet." }
-                (add())
-                (mail_program(name))
+                (add(view))
+                (mail_program(view.name))
             }
         }
-        (person())
+        template #person { (person(view, None)) }
         p.back { a href="/" { "Back to the box" } }
     };
-    frame("People", name, "/people.js", &content)
+    view.frame("People", "/people.js", false, &content)
 }
 
-fn prove() -> Markup {
+/// The page after a form; without the addresses when the mail service is not ready.
+pub fn listed(view: &View, addresses: Option<&[String]>) -> String {
+    let content = html! {
+        main data-state="people" {
+            h1 { "People" }
+            (view.answer())
+            @match addresses {
+                Some(addresses) => {
+                    ul #list { @for address in addresses { (person(view, Some(address))) } }
+                    @if addresses.is_empty() { p { "Nobody has an address yet." } }
+                    (add(view))
+                    (mail_program(view.name))
+                }
+                None => (again(view)),
+            }
+        }
+        p.back { a href="/" { "Back to the box" } }
+    };
+    view.frame("People", "/people.js", false, &content)
+}
+
+fn again(view: &View) -> Markup {
     html! {
-        form #prove data-post="/people/prove" autocomplete="off" novalidate {
+        form method=[view.method()] action=[view.action("/people/list")] {
+            (view.hidden())
+            button type="submit" { "Look again" }
+        }
+    }
+}
+
+fn prove(view: &View) -> Markup {
+    html! {
+        form #prove data-post="/people/prove" method=[view.method()]
+            action=[view.action("/people/prove")] autocomplete="off" novalidate {
+            (view.hidden())
             label {
                 "Passphrase of the box"
-                input type="password" data-field="passphrase" autocomplete="current-password"
-                    autocapitalize="none" autocorrect="off" spellcheck="false";
+                input type="password" data-field="passphrase" name=[view.named("passphrase")]
+                    autocomplete="current-password" autocapitalize="none" autocorrect="off"
+                    spellcheck="false";
             }
             (error("passphrase"))
             (show())
@@ -54,17 +88,20 @@ fn prove() -> Markup {
     }
 }
 
-fn add() -> Markup {
+fn add(view: &View) -> Markup {
     html! {
         h2 { "Add somebody" }
-        form #add data-post="/people/add" autocomplete="off" novalidate {
+        form #add data-post="/people/add" method=[view.method()]
+            action=[view.action("/people/add")] autocomplete="off" novalidate {
+            (view.hidden())
             label {
                 "Mail address"
-                input type="email" data-field="address" placeholder="anna@example.org"
-                    autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck="false";
+                input type="email" data-field="address" name=[view.named("address")]
+                    placeholder="anna@example.org" autocomplete="off" autocapitalize="none"
+                    autocorrect="off" spellcheck="false";
             }
             (error("address"))
-            (password("Password"))
+            (password("Password", view))
             p.small { "At least 10 characters. The mail program needs it only once, so let it \
                        be a long one." }
             button type="submit" { "Add" }
@@ -72,31 +109,45 @@ fn add() -> Markup {
     }
 }
 
-/// One of the list; the script fills the address in.
-fn person() -> Markup {
+/// One of the list. Without an address it is for the script, which fills it in.
+fn person(view: &View, address: Option<&str>) -> Markup {
+    let shown = html! { (address.unwrap_or_default()) };
     html! {
-        template #person {
-            li {
-                strong.address {}
-                p.note.bad data-error="address" role="alert" hidden {}
-                details {
-                    summary { "Change the password" }
-                    form data-post="/people/password" autocomplete="off" novalidate {
-                        (password("New password"))
-                        button type="submit" { "Change it" }
-                    }
-                }
-                details {
-                    summary { "Remove" }
-                    form data-post="/people/remove" novalidate {
-                        p { "New mail to this address is refused, and nobody can log in with it \
-                             any more. The mail that is there stays on the box's disk, but no \
-                             mail program shows it: the same address, added again, begins \
-                             empty." }
-                        button type="submit" .danger { "Yes, remove " span.address {} }
-                    }
+        li {
+            strong.address { (shown) }
+            p.note.bad data-error="address" role="alert" hidden {}
+            details {
+                summary { "Change the password" }
+                form data-post="/people/password" method=[view.method()]
+                    action=[view.action("/people/password")] autocomplete="off" novalidate {
+                    (view.hidden())
+                    (of(view, address))
+                    (password("New password", view))
+                    button type="submit" { "Change it" }
                 }
             }
+            details {
+                summary { "Remove" }
+                form data-post="/people/remove" method=[view.method()]
+                    action=[view.action("/people/remove")] novalidate {
+                    (view.hidden())
+                    (of(view, address))
+                    p { "New mail to this address is refused, and nobody can log in with it \
+                         any more. The mail that is there stays on the box's disk, but no \
+                         mail program shows it: the same address, added again, begins \
+                         empty." }
+                    button type="submit" .danger { "Yes, remove " span.address { (shown) } }
+                }
+            }
+        }
+    }
+}
+
+/// Whom a form is about.
+fn of(view: &View, address: Option<&str>) -> Markup {
+    html! {
+        @if let Some(address) = address {
+            input type="hidden" name=[view.named("address")] value=(address);
         }
     }
 }
@@ -116,12 +167,13 @@ fn mail_program(name: &str) -> Markup {
     }
 }
 
-fn password(label: &str) -> Markup {
+fn password(label: &str, view: &View) -> Markup {
     html! {
         label {
             (label)
-            input type="password" data-field="password" autocomplete="new-password"
-                autocapitalize="none" autocorrect="off" spellcheck="false";
+            input type="password" data-field="password" name=[view.named("password")]
+                autocomplete="new-password" autocapitalize="none" autocorrect="off"
+                spellcheck="false";
         }
         (error("password"))
         (show())
@@ -134,18 +186,14 @@ fn error(field: &str) -> Markup {
     }
 }
 
-fn show() -> Markup {
-    html! {
-        label.check { input type="checkbox" data-show; " Show what I type" }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::tests::{check_forms, check_sources, view};
+    use crate::way::Way;
 
     fn page() -> String {
-        people("attic", "TOKEN", "KEY")
+        people(&view(Way::Clear))
     }
 
     #[test]
@@ -172,24 +220,33 @@ mod tests {
     }
 
     #[test]
-    fn without_the_script_the_forms_can_send_nothing() {
-        let page = page();
-        assert!(page.contains("<noscript>"));
-        for tag in page
-            .split('<')
-            .filter(|tag| tag.starts_with("form") || tag.starts_with("input"))
-        {
-            assert!(!tag.contains(" name=") && !tag.contains("action="), "{tag}");
+    fn the_list_has_a_form_for_each_person() {
+        let addresses = ["anna@example.org".into(), "<b>@example.org".into()];
+        let view = View {
+            session: Some("SESSION"),
+            ..view(Way::Tls)
+        };
+        let page = listed(&view, Some(&addresses));
+        for (there, count) in [
+            ("name=\"address\" value=\"anna@example.org\"", 2),
+            ("name=\"address\" value=\"&lt;b&gt;@example.org\"", 2),
+            ("name=\"session\" value=\"SESSION\"", 5),
+            ("action=\"/people/remove\"", 2),
+            ("action=\"/people/add\"", 1),
+        ] {
+            assert_eq!(page.matches(there).count(), count, "{there}: {page}");
         }
+        assert!(listed(&view, Some(&[])).contains("Nobody has an address yet"));
+        assert!(listed(&view, None).contains("action=\"/people/list\""));
+    }
+
+    #[test]
+    fn the_forms_can_be_sent_over_tls_only() {
+        check_forms(people);
     }
 
     #[test]
     fn the_page_takes_nothing_from_elsewhere_and_has_nothing_inline() {
-        let page = page();
-        for bad in [
-            "http:", "https:", "//", "style=", "<style", "onclick", "onsubmit",
-        ] {
-            assert!(!page.contains(bad), "{bad}");
-        }
+        check_sources(people);
     }
 }

@@ -87,6 +87,9 @@ pub struct KeysContents {
 
 /// Text that says which post it is good for.
 pub trait Bound {
+    /// Whether a listener shall learn nothing of the answer's words either.
+    const PRIVATE: bool = false;
+
     /// The path of the form and the token.
     fn bound_to(&self) -> (&str, &str);
 }
@@ -98,6 +101,8 @@ impl Bound for Contents {
 }
 
 impl Bound for PeopleContents {
+    const PRIVATE: bool = true;
+
     fn bound_to(&self) -> (&str, &str) {
         (&self.purpose, &self.token)
     }

@@ -1,5 +1,6 @@
-//! Connections and their limits: at most [`CONNECTIONS`] at a time, one
-//! request on each, 10 seconds for the head, 20 seconds for all of it. Only a
+//! Connections and their limits: at most [`CONNECTIONS`] at a time on each of the
+//! two ports, one request on each, 10 seconds for TLS's handshake and as many for
+//! the head, 20 seconds for all of it. Only a
 //! claim or an unlock that has passed every check may stay longer, and there
 //! is one of those at a time.
 
@@ -7,7 +8,9 @@ use crate::page::Assets;
 use crate::routes::{Console, router};
 use crate::sealed::SessionKey;
 use crate::supervisor::Supervisor;
+use crate::tls::{Tls, TlsError, pairs};
 use crate::tokens::Tokens;
+use crate::way::Way;
 use axum::{Extension, Router};
 use control::wire::WireError;
 use hyper::server::conn::http1;
@@ -18,11 +21,14 @@ use hyper_util::{
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
-/// How many connections are served at a time; more wait in the backlog.
+/// How many connections of one port are served at a time; more wait in its backlog.
+/// So whoever fills one port leaves the other to the owner.
 pub const CONNECTIONS: usize = 32;
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,12 +37,15 @@ const LONG_PATIENCE: Duration = Duration::from_secs(180);
 const HEADERS: usize = 32;
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Why the server ended. It ends for no other reason.
+/// Why the server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Without the supervisor there is nothing to show; it starts us again.
     #[error("console: the supervisor is gone: {0}")]
     Control(WireError),
+    /// Without TLS a browser without scripts could not be served.
+    #[error("console: {0}")]
+    Tls(TlsError),
 }
 
 /// Set by a request that may keep its connection longer than others.
@@ -54,39 +63,60 @@ impl LongRequest {
     }
 }
 
-/// Serves the page on `listener` until the control stream breaks. Takes both
-/// over. Makes the session key. Needs a current-thread tokio runtime with IO
-/// and time, and starts no thread.
-pub async fn serve(control: UnixStream, listener: TcpListener, assets: Assets) -> ServeError {
+/// The sockets that the page is served on.
+pub struct Listeners {
+    /// Plain HTTP, port 80 on the box.
+    pub page: TcpListener,
+    /// TLS, port 443 on the box.
+    pub tls: TcpListener,
+}
+
+/// Serves the page until the control stream breaks. Takes both over. Makes the
+/// session key and the certificate, whose fingerprint it tells the supervisor. Needs
+/// a current-thread tokio runtime with IO and time, and starts no thread.
+pub async fn serve(control: UnixStream, listeners: Listeners, assets: Assets) -> ServeError {
     let supervisor = Supervisor::new(control);
+    tokio::select! {
+        why = supervisor.broken() => ServeError::Control(why),
+        why = begin(&supervisor, listeners, assets) => why,
+    }
+}
+
+async fn begin(supervisor: &Arc<Supervisor>, listeners: Listeners, assets: Assets) -> ServeError {
+    // The name of the box is needed for the certificate, and before the first Host
+    // header is judged. A broken stream ends the server by itself.
+    let _ = supervisor.status().await;
+    let tls = match Tls::generate(&supervisor.name()) {
+        Ok(tls) => tls,
+        Err(error) => return ServeError::Tls(error),
+    };
+    let _ = supervisor.tell_certificate(&tls.fingerprint).await;
     let routes = router(Arc::new(Console {
         supervisor: supervisor.clone(),
         key: SessionKey::generate(),
         tokens: Mutex::new(Tokens::default()),
         assets,
+        fingerprint: pairs(&tls.fingerprint),
     }));
     tokio::select! {
-        why = supervisor.broken() => ServeError::Control(why),
-        never = accept(&supervisor, listener, routes) => match never {},
+        never = accept(listeners.page, routes.clone(), None) => match never {},
+        never = accept(listeners.tls, routes, Some(tls.acceptor)) => match never {},
     }
 }
 
 async fn accept(
-    supervisor: &Arc<Supervisor>,
     listener: TcpListener,
     routes: Router,
+    tls: Option<TlsAcceptor>,
 ) -> std::convert::Infallible {
-    // The name of the box is needed before the first Host header is judged.
-    // A broken stream ends the server by itself.
-    let _ = supervisor.status().await;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let routes = routes.clone();
+                let (routes, tls) = (routes.clone(), tls.clone());
                 tokio::spawn(async move {
-                    connection(stream, routes).await;
+                    arrived(stream, routes, tls).await;
                     drop(place);
                 });
             }
@@ -96,11 +126,21 @@ async fn accept(
     }
 }
 
+async fn arrived(stream: TcpStream, routes: Router, tls: Option<TlsAcceptor>) {
+    let Some(tls) = tls else {
+        return connection(stream, routes, Way::Clear).await;
+    };
+    if let Ok(Ok(stream)) = timeout(HEAD_PATIENCE, tls.accept(stream)).await {
+        connection(stream, routes, Way::Tls).await;
+    }
+}
+
 /// Serves one connection to its end. What goes wrong on it concerns nobody
 /// else and is not reported.
-async fn connection(stream: TcpStream, routes: Router) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, routes: Router, way: Way) {
     let long = Arc::new(LongRequest::default());
-    let service = TowerToHyperService::new(routes.layer(Extension(long.clone())));
+    let service =
+        TowerToHyperService::new(routes.layer(Extension(long.clone())).layer(Extension(way)));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)

@@ -86,6 +86,13 @@ impl Supervisor {
         })
     }
 
+    /// Tells the SHA-256 of the certificate, for the box's own screen.
+    pub async fn tell_certificate(self: &Arc<Self>, sha256: &[u8; 32]) -> Result<(), NoAnswer> {
+        let sha256 = sha256.map(|byte| format!("{byte:02x}")).concat();
+        let request = Request::PageCertificate { sha256 };
+        self.clone().ask(request).await.map(drop)
+    }
+
     /// The name that the box goes by, from the last status.
     pub fn name(&self) -> String {
         self.last().name

@@ -1,4 +1,4 @@
-//! The two descriptors that the supervisor hands over.
+//! The three descriptors that the supervisor hands over.
 #![expect(
     unsafe_code,
     reason = "only the parent process can know which descriptors it passed"
@@ -8,13 +8,13 @@ use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// The control stream (descriptor 3) and the listener (descriptor 4). To be
-/// called once, first thing in `main`. Descriptors that are closed show at
+/// The control stream (descriptor 3) and the listeners for HTTP (4) and TLS (5). To
+/// be called once, first thing in `main`. Descriptors that are closed show at
 /// their first use, as `EBADF`.
-pub fn inherited() -> (UnixStream, TcpListener) {
+pub fn inherited() -> (UnixStream, TcpListener, TcpListener) {
     // SAFETY: nothing in this process has opened a descriptor before `main`'s
-    // first statement, which is the only caller, so 3 and 4 are the
+    // first statement, which is the only caller, so 3, 4 and 5 are the
     // supervisor's and are owned by nobody else here.
-    let (control, listener) = unsafe { (OwnedFd::from_raw_fd(3), OwnedFd::from_raw_fd(4)) };
-    (control.into(), listener.into())
+    let [control, page, tls] = unsafe { [3, 4, 5].map(|fd| OwnedFd::from_raw_fd(fd)) };
+    (control.into(), page.into(), tls.into())
 }

@@ -6,9 +6,11 @@
 //! tokens out, and their owners are asked to reload.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use control::Secret;
 use crypto_box::aead::{OsRng, rand_core::RngCore};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// How long a token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +46,23 @@ impl Tokens {
             None => false,
         }
     }
+}
+
+/// 32 random bytes as base64: the secret of a browser's session about people, for a
+/// browser that can make none.
+pub fn session() -> Secret {
+    let mut bytes = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(&mut *bytes);
+    Secret::new(STANDARD.encode(*bytes))
+}
+
+/// Two different numbers from 1 to `last`, which is at most 255, drawn by lot.
+pub fn two_of(last: u8) -> [u8; 2] {
+    let mut draw = [0; 2];
+    OsRng.fill_bytes(&mut draw);
+    let [first, step] = draw;
+    let first = first % last;
+    [first + 1, (first + 1 + step % (last - 1)) % last + 1]
 }
 
 /// Compares without stopping at the first difference.
@@ -82,6 +101,16 @@ mod tests {
         assert_eq!(tokens.0.len(), AT_MOST);
         assert!(!tokens.take(&first, now));
         assert!(tokens.take(&second, now));
+    }
+
+    #[test]
+    fn two_words_of_the_paper_are_two_different_ones() {
+        for _ in 0..1000 {
+            let [one, two] = two_of(12);
+            assert!(one != two && (1..=12).contains(&one) && (1..=12).contains(&two));
+        }
+        assert_ne!(session(), session());
+        assert_eq!(session().expose().len(), 44);
     }
 
     #[test]

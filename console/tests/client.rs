@@ -2,7 +2,7 @@
 #![cfg(feature = "client")]
 
 use console::people::About;
-use console::{Assets, State, client, serve};
+use console::{Assets, Listeners, State, client, serve};
 use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
@@ -21,11 +21,16 @@ fn start() -> String {
             .unwrap();
         ours.set_nonblocking(true).unwrap();
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            address_in.send(listener.local_addr().unwrap()).unwrap();
+            let bind = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listeners = Listeners {
+                page: bind().await,
+                tls: bind().await,
+            };
+            let address = listeners.page.local_addr().unwrap();
+            address_in.send(address).unwrap();
             let control = tokio::net::UnixStream::from_std(ours).unwrap();
             let nacl = "".into();
-            serve(control, listener, Assets { nacl }).await
+            serve(control, listeners, Assets { nacl }).await
         })
     });
     format!("http://{}", address.recv().unwrap())
@@ -82,7 +87,7 @@ fn supervise(stream: &UnixStream) {
                 words: "Who are you?".into(),
                 retry_after: 0,
             },
-            Request::Restart | Request::PowerOff => Reply::Done,
+            Request::PageCertificate { .. } | Request::Restart | Request::PowerOff => Reply::Done,
             _ => Reply::Refused {
                 refusal: Refusal::TooSoon,
                 words: "Please wait.".into(),

@@ -1,143 +1,27 @@
 //! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
 //! supervisor at the other end of the control stream.
 
+mod support;
+mod without_scripts;
+
 use console::keys::Paper;
 use console::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedBox, seal};
-use console::{Assets, serve};
-use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret, Status, wire};
+use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret};
 use serde_json::{Value, json};
-use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use support::{Box, Response, refused};
 
 const PASSPHRASE: &str = "Zwölf \"Boxkämpfer\" \\ jagen";
 
-/// A running console. `requests` gets what the supervisor was asked, but for
-/// Status; it answers with what the test puts into `replies`.
-struct Box {
-    address: SocketAddr,
-    requests: Receiver<Request>,
-    replies: Sender<Reply>,
-    ended: Receiver<String>,
-}
-
 impl Box {
-    fn start(disk: Disk) -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (request_in, requests) = channel();
-        let (replies, reply_out) = channel();
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(&theirs);
-            while let Ok(request) = wire::read(&mut reader) {
-                let reply = match request {
-                    Request::Status => Reply::Status(Status {
-                        disk,
-                        setup_code_needed: true,
-                        claimable: true,
-                        retry_after: 0,
-                        recovery_key: true,
-                        reset_code: None,
-                        reset_asked: false,
-                        name: "attic".into(),
-                    }),
-                    other => {
-                        request_in.send(other).unwrap();
-                        // The end of the test is the end of the supervisor.
-                        let Ok(reply) = reply_out.recv() else { return };
-                        reply
-                    }
-                };
-                wire::write(&mut &theirs, &reply).unwrap();
-            }
-        });
-        let (address_in, address) = channel();
-        let (ended_in, ended) = channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            ours.set_nonblocking(true).unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                address_in.send(listener.local_addr().unwrap()).unwrap();
-                let control = tokio::net::UnixStream::from_std(ours).unwrap();
-                let nacl = "/* nacl */".into();
-                let why = serve(control, listener, Assets { nacl }).await;
-                let _ = ended_in.send(why.to_string());
-            });
-        });
-        Self {
-            address: address.recv().unwrap(),
-            requests,
-            replies,
-            ended,
-        }
-    }
-
-    /// Sends a request and does not wait for the answer.
-    fn begin(&self, head: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let patience = Some(Duration::from_secs(20));
-        stream.set_read_timeout(patience).unwrap();
-        let length = body.len();
-        let head = format!("{head}\r\nContent-Length: {length}\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        stream
-    }
-
-    fn begin_post(&self, path: &str, body: &Value) -> TcpStream {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: projectx.local\r\nContent-Type: application/json"
-        );
-        self.begin(&head, body.to_string().as_bytes())
-    }
-
-    fn send(&self, head: &str, body: &[u8]) -> Response {
-        Response::read(self.begin(head, body))
-    }
-
-    fn get(&self, path: &str) -> Response {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: projectx.local"), b"")
-    }
-
-    fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Response {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: projectx.local\r\n{headers}");
-        self.send(&head, body)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Response {
-        self.post_with(
-            path,
-            "Content-Type: application/json",
-            body.to_string().as_bytes(),
-        )
-    }
-
-    /// A token and the public key, as the page carries them.
-    fn page(&self) -> (String, String) {
-        let page = self.get("/").body;
-        let value = |name| {
-            let (_, rest) = page.split_once(&format!(" {name}=\"")).unwrap();
-            rest.split_once('"').unwrap().0.to_owned()
-        };
-        (value("data-token"), value("data-key"))
-    }
-
     /// A good post of the passphrase for this path.
     fn sealed(&self, path: &str) -> Value {
         let (token, key) = self.page();
         let sealed = sealed(&key, path, &token);
         json!({ "token": token, "box": sealed })
-    }
-
-    fn asked_nothing(&self) -> bool {
-        self.requests
-            .recv_timeout(Duration::from_millis(200))
-            .is_err()
     }
 }
 
@@ -191,37 +75,6 @@ impl Box {
         let response = self.post(path, &body);
         let sealed = serde_json::from_value(response.json()["box"].clone()).unwrap();
         (response, opens.open(&sealed).unwrap())
-    }
-}
-
-struct Response {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Response {
-    fn read(mut stream: TcpStream) -> Self {
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        Self {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-fn refused(refusal: Refusal, retry_after: u64) -> Reply {
-    Reply::Refused {
-        refusal,
-        words: "Words for a person.".into(),
-        retry_after,
     }
 }
 
@@ -444,7 +297,13 @@ fn restart_and_power_off_need_a_token_only() {
         console.post("/power", &json!({ "token": "AAAA" })).status,
         403
     );
-    assert_eq!(console.get("/power").status, 405);
+    let response = console.get("/power");
+    assert_eq!(response.status, 303, "{}", response.body);
+    assert!(
+        response.head.contains("location: /\r\n"),
+        "{}",
+        response.head
+    );
     assert!(console.asked_nothing());
 }
 
@@ -590,7 +449,7 @@ fn every_answer_carries_the_protective_headers() {
             "cache-control: no-store",
             "x-frame-options: deny",
             "x-content-type-options: nosniff",
-            "referrer-policy: no-referrer",
+            "referrer-policy: same-origin",
             "cross-origin-resource-policy: same-origin",
         ] {
             assert!(
@@ -810,7 +669,7 @@ fn a_form_about_people_that_lacks_something_or_has_too_much_is_refused() {
         let (token, _) = console.page();
         let clear = json!({ "token": token, "address": ANNA, "password": ANNAS });
         assert_eq!(console.post(path, &clear).status, 400, "{path}");
-        assert_eq!(console.get(path).status, 405, "{path}");
+        assert_eq!(console.get(path).status, 303, "{path}");
     }
     assert!(console.asked_nothing());
 }

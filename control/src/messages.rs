@@ -72,6 +72,12 @@ pub enum Request {
         /// What exactly.
         what: PeopleRequest,
     },
+    /// Say on the box's own screen by which certificate the page can be known. A
+    /// console may do so once.
+    PageCertificate {
+        /// SHA-256 of its DER, as 64 hexadecimal digits in lower case.
+        sha256: String,
+    },
     /// Shut down in order and start again.
     Restart,
     /// Shut down in order and stay off.

@@ -7,7 +7,7 @@ use sandbox::{
 use services::explain::{Descriptor, Given};
 
 /// Everything the console is given. Its limits hold 32 connections of 8 KiB
-/// requests several times over.
+/// requests on each port, half of them with TLS's buffers, several times over.
 ///
 /// # Errors
 /// When the policy in this program is wrong.
@@ -69,6 +69,8 @@ pub fn spec() -> Result<Spec, LoadError> {
 pub const LINK: i32 = 3;
 /// Where the console finds the socket that listens on port 80.
 pub const LISTENER: i32 = 4;
+/// Where the console finds the socket that listens on port 443.
+pub const TLS_LISTENER: i32 = 5;
 
 /// What it holds.
 pub fn given() -> Given {
@@ -86,6 +88,11 @@ pub fn given() -> Given {
                 LISTENER,
                 "page",
                 "a socket that listens for connections from the home network, port 80",
+            ),
+            held(
+                TLS_LISTENER,
+                "page over TLS",
+                "a socket that listens for connections from the home network, port 443",
             ),
         ],
         ..Given::default()

@@ -1,6 +1,7 @@
 //! Runs a static console program under its real policy on this machine and
 //! asks it for its page, to see whether the policy suffices:
-//! `cargo run -p sandbox --example console -- PROGRAM NACL_FILE`.
+//! `cargo run -p sandbox --example console -- PROGRAM NACL_FILE`. It stays for a minute,
+//! for whoever wants to try TLS.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use sandbox::{
 };
 
 /// The status of a box that is fresh.
-const ANSWER: &[u8] = br#"{"reply":"status","disk":"unclaimed","setup_code_needed":true,"claimable":true,"retry_after":0,"name":"projectx"}
+const ANSWER: &[u8] = br#"{"reply":"status","disk":"unclaimed","setup_code_needed":true,"claimable":true,"retry_after":0,"recovery_key":true,"reset_code":null,"reset_asked":false,"name":"projectx"}
 "#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,11 +65,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (control, ours) = UnixStream::pair()?;
     let listener = TcpListener::bind("[::]:0")?;
+    let tls = TcpListener::bind("[::]:0")?;
     let port = listener.local_addr()?.port();
+    println!("https://127.0.0.1:{}", tls.local_addr()?.port());
     let log = std::io::stderr().as_fd().try_clone_to_owned()?;
     let mut child = spawn(
         &spec,
-        vec![(log, 2), (control.into(), 3), (listener.into(), 4)],
+        vec![
+            (log, 2),
+            (control.into(), 3),
+            (listener.into(), 4),
+            (tls.into(), 5),
+        ],
     )?;
     // Prints what the console asks the supervisor and answers nothing useful.
     std::thread::spawn(move || {
@@ -92,6 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let first = text.lines().next().unwrap_or("nothing");
         println!("{path}: {first} ({} bytes, {read:?})", answer.len());
     }
+    std::thread::sleep(Duration::from_secs(60));
     println!("ended: {:?}", child.try_wait()?);
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! The console in its sandbox: an empty network, a root that holds the program
-//! and one script, the listening socket of port 80 and the link to us.
+//! and one script, the listening sockets of ports 80 and 443 and the link to us.
 
 use crate::control_server::Office;
 use crate::log;
 use init::console_sandbox;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 /// connection waits in the queue and is not refused.
 pub struct Console {
     office: Arc<Office>,
-    listener: Option<TcpListener>,
+    /// Of [`PORTS`], in that order.
+    listeners: Option<[TcpListener; 2]>,
     running: Option<sandbox::Child>,
     next_start: Instant,
     next_look: Instant,
@@ -22,6 +23,8 @@ pub struct Console {
     announced: bool,
 }
 
+/// Plain HTTP, and TLS.
+const PORTS: [u16; 2] = [80, 443];
 /// How often a running console is asked for its page, and how often in a row
 /// it may not answer before it is replaced.
 const LOOK: Duration = Duration::from_secs(20);
@@ -32,7 +35,7 @@ impl Console {
     pub fn new(office: Arc<Office>) -> Self {
         Self {
             office,
-            listener: None,
+            listeners: None,
             running: None,
             next_start: Instant::now(),
             next_look: Instant::now(),
@@ -48,9 +51,9 @@ impl Console {
                 Ok(None) if self.silent < PATIENCE => return,
                 Ok(None) => {
                     log::line("console: does not answer; started anew");
-                    // A console that was taken over may have closed the socket
+                    // A console that was taken over may have closed a socket
                     // that all consoles share (shutdown(2)).
-                    self.listener = None;
+                    self.listeners = None;
                 }
                 ended => log::line(&format!("console: ended ({ended:?})")),
             }
@@ -74,7 +77,8 @@ impl Console {
             return self.announced;
         }
         self.next_look = Instant::now() + LOOK;
-        if page_answers(SocketAddr::from((Ipv4Addr::LOCALHOST, 80))) {
+        let [page, tls] = PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        if page_answers(page) && listens(tls) {
             self.silent = 0;
             if !self.announced {
                 log::line("page ready");
@@ -96,21 +100,20 @@ impl Console {
     }
 
     fn start(&mut self) -> Result<sandbox::Child, Box<dyn std::error::Error>> {
-        let listener = match &self.listener {
-            Some(listener) => listener.try_clone()?,
-            None => {
-                // `[::]` takes IPv4 as well (ipv6(7), IPV6_V6ONLY is off).
-                let bound =
-                    TcpListener::bind("[::]:80").or_else(|_| TcpListener::bind("0.0.0.0:80"))?;
-                self.listener.insert(bound).try_clone()?
-            }
+        let listeners = match self.listeners.take() {
+            Some(listeners) => listeners,
+            None => [bind(PORTS[0])?, bind(PORTS[1])?],
         };
-        listener.set_nonblocking(true)?;
+        let [page, tls] = self.listeners.insert(listeners);
+        let (page, tls) = (page.try_clone()?, tls.try_clone()?);
+        page.set_nonblocking(true)?;
+        tls.set_nonblocking(true)?;
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
         let fds: Vec<(OwnedFd, i32)> = vec![
             (theirs.into(), console_sandbox::LINK),
-            (listener.into(), console_sandbox::LISTENER),
+            (page.into(), console_sandbox::LISTENER),
+            (tls.into(), console_sandbox::TLS_LISTENER),
         ];
         let child = sandbox::spawn(&console_sandbox::spec()?, fds)?;
         let office = Arc::clone(&self.office);
@@ -120,6 +123,18 @@ impl Console {
         log::line("console: started");
         Ok(child)
     }
+}
+
+/// `[::]` takes IPv4 as well (ipv6(7), IPV6_V6ONLY is off).
+fn bind(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+}
+
+/// Whether connections come in. What answers them is the console that answered the
+/// other port.
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 
 fn page_answers(address: SocketAddr) -> bool {

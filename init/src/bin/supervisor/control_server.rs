@@ -1,8 +1,10 @@
 //! Answers the console: the rules of claiming, unlocking, waiting.
 
+mod certificate;
 mod keys;
 mod reset;
 
+use self::certificate::OneCertificate;
 use crate::attempts::Attempts;
 use crate::disk::{Disk, DiskError};
 use crate::people::PeopleStore;
@@ -31,6 +33,8 @@ pub struct Office {
     attempts: Mutex<Attempts>,
     people: PeopleStore,
     power: Mutex<Option<Power>>,
+    /// What the console that runs has told of its certificate.
+    certificate: Mutex<OneCertificate>,
     /// Held while a passphrase is tried: a console that died meanwhile is
     /// followed by another, whose requests come on another thread.
     at_work: Mutex<()>,
@@ -47,6 +51,7 @@ impl Office {
             attempts: Mutex::default(),
             people: PeopleStore::default(),
             power: Mutex::default(),
+            certificate: Mutex::default(),
             at_work: Mutex::default(),
         }
     }
@@ -73,6 +78,7 @@ impl Office {
             return;
         };
         let (mut reading, mut writing) = (reading, stream);
+        *lock(&self.certificate) = OneCertificate::default();
         loop {
             let reply = match wire::read::<Request>(&mut reading) {
                 Ok(request) => self.answer(request),
@@ -88,7 +94,11 @@ impl Office {
     fn answer(&self, request: Request) -> Reply {
         let passphrase_given = !matches!(
             request,
-            Request::Status | Request::People { .. } | Request::Restart | Request::PowerOff
+            Request::Status
+                | Request::People { .. }
+                | Request::PageCertificate { .. }
+                | Request::Restart
+                | Request::PowerOff
         );
         let at_work = self.at_work.try_lock();
         if passphrase_given && at_work.is_err() {
@@ -117,6 +127,7 @@ impl Office {
                 session,
             } => self.prove(&passphrase, session),
             Request::People { session, what } => self.people.answer(&session, what),
+            Request::PageCertificate { sha256 } => lock(&self.certificate).told(&sha256),
             Request::Restart => self.restart(),
             Request::PowerOff => self.power(Power::Off),
         }
@@ -435,6 +446,7 @@ mod tests {
             attempts: Mutex::default(),
             people: PeopleStore::default(),
             power: Mutex::default(),
+            certificate: Mutex::default(),
             at_work: Mutex::default(),
         }
     }

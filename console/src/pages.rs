@@ -1,0 +1,180 @@
+//! The places that people see, and which of them follows a form.
+
+use crate::answer::Outcome;
+use crate::parts::{Note, View};
+use crate::people;
+use crate::routes::{Console, plain, typed};
+use crate::state::State;
+use crate::way::{Visit, Way};
+use crate::{keys_page, page, paper_page, people_page, tokens};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use control::{Secret, Status};
+
+/// A place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `/`, in any state.
+    Front,
+    /// `/keys`, while the disk is open.
+    Keys,
+    /// `/forgot`, while the disk is locked.
+    Forgot,
+    /// `/people`, while the disk is open.
+    People,
+}
+
+impl Place {
+    /// Where a post's form is, and what is seen after it.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "/recover" | "/factory-reset" => Self::Forgot,
+            // The paper was shown instead of another page; nothing waits there.
+            "/keys/confirm" => Self::Front,
+            path if path.starts_with("/keys") => Self::Keys,
+            path if path.starts_with("/people") => Self::People,
+            _ => Self::Front,
+        }
+    }
+
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Front => "/",
+            Self::Keys => "/keys",
+            Self::Forgot => "/forgot",
+            Self::People => "/people",
+        }
+    }
+
+    fn is_there(self, state: State) -> bool {
+        match self {
+            Self::Front => true,
+            Self::Keys | Self::People => state == State::Open,
+            Self::Forgot => state == State::Locked,
+        }
+    }
+}
+
+/// The answer to a `GET`.
+pub async fn get(console: &Console, visit: &Visit, place: Place) -> Response {
+    match console.supervisor.status().await {
+        Ok(status) if place.is_there(State::of(&status)) => {
+            let page = draw(console, visit, &status, place, None);
+            typed(StatusCode::OK, "text/html; charset=utf-8", page)
+        }
+        Err(_) if place == Place::Front => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The box is starting this page again. Reload in a few seconds.\n",
+        ),
+        // What to do is on the front page.
+        _ => Redirect::to("/").into_response(),
+    }
+}
+
+/// What a browser without scripts sees after a form.
+pub async fn after(
+    console: &Console,
+    visit: &Visit,
+    path: &str,
+    outcome: Outcome,
+    session: Option<Secret>,
+) -> String {
+    let note = outcome.note();
+    let status = console.supervisor.status().await.ok();
+    if let Some(paper) = &outcome.paper {
+        return with(console, visit, status.as_ref(), Some(&note), None, |view| {
+            paper_page::paper(view, paper, tokens::two_of(paper_page::WORDS))
+        });
+    }
+    let over = outcome.ok() && matches!(path, "/restart" | "/power" | "/factory-reset");
+    let status = match status {
+        Some(status) if !over && visit.way == Way::Tls => status,
+        _ => return with(console, visit, None, Some(&note), None, page::told),
+    };
+    let place = Some(Place::of(path)).filter(|place| place.is_there(State::of(&status)));
+    let place = place.unwrap_or(Place::Front);
+    match (place, session) {
+        (Place::People, Some(session)) => {
+            people_after(console, visit, &status, outcome, &session).await
+        }
+        _ => draw(console, visit, &status, place, Some(&note)),
+    }
+}
+
+/// The list, or what keeps it back.
+async fn people_after(
+    console: &Console,
+    visit: &Visit,
+    status: &Status,
+    mut outcome: Outcome,
+    session: &Secret,
+) -> String {
+    if !outcome.asks_for_passphrase() && outcome.addresses.is_none() {
+        let listed = people::list_for(console, session).await;
+        if listed.ok() {
+            outcome.addresses = listed.addresses;
+        } else {
+            outcome = listed;
+        }
+    }
+    let note = outcome.note();
+    if outcome.asks_for_passphrase() {
+        return draw(console, visit, status, Place::People, Some(&note));
+    }
+    let addresses = outcome.addresses.as_deref();
+    with(
+        console,
+        visit,
+        Some(status),
+        Some(&note),
+        Some(session),
+        |view| people_page::listed(view, addresses),
+    )
+}
+
+fn draw(
+    console: &Console,
+    visit: &Visit,
+    status: &Status,
+    place: Place,
+    note: Option<&Note>,
+) -> String {
+    // A browser without scripts keeps it in the page and sends it with the passphrase.
+    let session = (place == Place::People).then(tokens::session);
+    with(
+        console,
+        visit,
+        Some(status),
+        note,
+        session.as_ref(),
+        |view| match place {
+            Place::Front => page::front(status, view),
+            Place::Keys => keys_page::keys(status, view),
+            Place::Forgot => keys_page::forgot(status, view),
+            Place::People => people_page::people(view),
+        },
+    )
+}
+
+/// Draws with a token of its own.
+fn with(
+    console: &Console,
+    visit: &Visit,
+    status: Option<&Status>,
+    note: Option<&Note>,
+    session: Option<&Secret>,
+    draw: impl FnOnce(&View) -> String,
+) -> String {
+    let name = status.map_or_else(|| console.supervisor.name(), |status| status.name.clone());
+    draw(&View {
+        way: visit.way,
+        https: &visit.https(),
+        fingerprint: &console.fingerprint,
+        name: &name,
+        token: &console.issue(),
+        key: &console.key.public(),
+        note,
+        session: session.map(Secret::expose),
+    })
+}
