@@ -3,11 +3,14 @@
 //! nacl-fast.min.js`.
 //! States: unclaimed, code (unclaimed with a setup code), late, locked, reset
 //! (locked, and the card asks for a factory reset), working, open, paperless
-//! (open without a recovery key), missing. Every passphrase but `right horse` is wrong; people
+//! (open without a recovery key), damaged (open, and the card fails), missing. Every passphrase but `right horse` is wrong; people
 //! are added as they are typed.
 
 use console::{Assets, Listeners, serve};
-use control::{Disk, PeopleRequest, RecoveryKey, Refusal, Reply, Request, Secret, Status, wire};
+use control::{
+    Damage, DamageKind, Disk, PeopleRequest, RecoveryKey, Refusal, Reply, Request, Secret, Status,
+    wire,
+};
 use std::error::Error;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
@@ -22,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "unclaimed" | "code" | "late" => Disk::Unclaimed,
             "locked" | "reset" => Disk::Locked,
             "working" => Disk::Working,
-            "open" | "paperless" => Disk::Open,
+            "open" | "paperless" | "damaged" => Disk::Open,
             _ => Disk::Missing,
         },
         setup_code_needed: state == "code",
@@ -32,6 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         reset_code: Some("erase 3F2A-91C4".into()),
         reset_asked: state == "reset",
         name: "projectx".into(),
+        damage: if state == "damaged" {
+            vec![Damage {
+                kind: DamageKind::Reading,
+                count: 3,
+                last: "2026-11-25".into(),
+            }]
+        } else {
+            Vec::new()
+        },
     };
     let nacl = std::fs::read(nacl)?.into();
     let (ours, theirs) = UnixStream::pair()?;

@@ -203,6 +203,7 @@ mod tests {
             reset_code: Some("erase 3F2A-91C4".into()),
             reset_asked,
             name: "attic".into(),
+            damage: Vec::new(),
         }
     }
 

@@ -22,11 +22,13 @@
 //! | what people see | `page.rs`, `parts.rs`, `paper_page.rs`, `assets/` |
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
+//! | what the owner of a failing card reads | `damage.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
 
 mod answer;
 #[cfg(feature = "client")]
 pub mod client;
+mod damage;
 mod form;
 mod guard;
 pub mod keys;

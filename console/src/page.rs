@@ -4,6 +4,7 @@
 //! `data-token`, `data-key`, `data-retry`. How a form differs between plain HTTP and
 //! TLS is in `parts.rs`.
 
+use crate::damage;
 use crate::keys_page;
 use crate::parts::{View, show};
 use crate::state::State;
@@ -36,6 +37,7 @@ pub fn front(status: &Status, view: &View) -> String {
         main data-state=(state.word()) data-token=(view.token) data-key=(view.key)
             data-retry=(status.retry_after) {
             h1 { (title(state)) }
+            (damage::notice(&status.damage))
             (view.without_script())
             @if view.note.is_some() { (view.answer()) }
             (body(state, status, view))
@@ -202,10 +204,10 @@ mod tests {
     use super::*;
     use crate::parts::tests::{check_forms, check_sources, view};
     use crate::way::Way;
-    use control::Disk;
+    use control::{Damage, DamageKind, Disk};
 
-    fn page(disk: Disk, claimable: bool, setup_code_needed: bool, view: &View) -> String {
-        let status = Status {
+    fn status(disk: Disk, claimable: bool, setup_code_needed: bool) -> Status {
+        Status {
             disk,
             setup_code_needed,
             claimable,
@@ -214,7 +216,12 @@ mod tests {
             reset_code: None,
             reset_asked: false,
             name: "projectx".into(),
-        };
+            damage: Vec::new(),
+        }
+    }
+
+    fn page(disk: Disk, claimable: bool, setup_code_needed: bool, view: &View) -> String {
+        let status = status(disk, claimable, setup_code_needed);
         front(&status, view)
     }
 
@@ -256,6 +263,22 @@ mod tests {
                 assert!(page.contains(always), "{disk:?}: {always}");
             }
             assert!(page.contains("data-token=\"TOKEN\" data-key=\"KEY\" data-retry=\"7\""));
+        }
+    }
+
+    #[test]
+    fn damage_is_shown_in_every_state_and_a_healthy_card_shows_none() {
+        for disk in [Disk::Unclaimed, Disk::Locked, Disk::Open, Disk::Missing] {
+            let mut status = status(disk, true, false);
+            let view = view(Way::Clear);
+            assert!(!front(&status, &view).contains("damage"));
+            status.damage.push(Damage {
+                kind: DamageKind::Reading,
+                count: 2,
+                last: "2026-11-25".into(),
+            });
+            let page = front(&status, &view);
+            assert!(page.contains("could not be read in a place"), "{page}");
         }
     }
 

@@ -53,6 +53,7 @@ impl Supervisor {
                 reset_code: None,
                 reset_asked: false,
                 name: "projectx".into(),
+                damage: Vec::new(),
             }),
             busy: AtomicBool::new(false),
             disk_busy: AtomicBool::new(false),

@@ -53,6 +53,7 @@ fn supervise(stream: &UnixStream) {
                 reset_code: None,
                 reset_asked: false,
                 name: "projectx".into(),
+                damage: Vec::new(),
             }),
             Request::Claim {
                 passphrase,

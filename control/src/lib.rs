@@ -7,6 +7,7 @@
 //! supervisor with PID 1 (single bytes on a `SOCK_SEQPACKET` pair, [`pid1`]). The
 //! crate opens no file and no socket.
 
+pub mod damage;
 pub mod messages;
 pub mod people;
 pub mod pid1;
@@ -15,6 +16,7 @@ pub mod sandboxes;
 pub mod secret;
 pub mod wire;
 
+pub use damage::{Damage, DamageKind};
 pub use messages::{Disk, Refusal, Reply, Request, Status};
 pub use people::PeopleRequest;
 pub use recovery_key::{RecoveryKey, Typo};

@@ -3,6 +3,7 @@
 //! The console cannot do anything that is not listed in [`Request`]: this
 //! enum is the whole power of whoever takes the console over.
 
+use crate::damage::Damage;
 use crate::people::PeopleRequest;
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,9 @@ pub struct Status {
     pub reset_asked: bool,
     /// What the box calls itself, `projectx` say (without `.local`).
     pub name: String,
+    /// What was noticed to be damaged, each kind once; empty on a healthy card. What
+    /// was noticed before this start is known once the disk is open.
+    pub damage: Vec<Damage>,
 }
 
 /// The encrypted disk, as the page needs to know it.

@@ -1,6 +1,6 @@
 //! One read-only device-mapper device with one target (`include/uapi/linux/
-//! dm-ioctl.h`, interface version 4): create, load the table, resume. Without
-//! udev the kernel's devtmpfs makes the node `/dev/dm-N`.
+//! dm-ioctl.h`, interface version 4): create, load the table, resume, ask how it
+//! is. Without udev the kernel's devtmpfs makes the node `/dev/dm-N`.
 
 use crate::sys;
 use std::fs::{File, OpenOptions};
@@ -24,6 +24,8 @@ pub enum Command {
     Resume = 6,
     /// `DM_TABLE_LOAD`.
     LoadTable = 9,
+    /// `DM_TABLE_STATUS`.
+    TableStatus = 12,
 }
 
 /// Size of `struct dm_ioctl`.
@@ -32,6 +34,10 @@ pub const HEADER: usize = 312;
 const SPEC: usize = 40;
 const NAME: std::ops::Range<usize> = 48..176;
 const DEVICE: std::ops::Range<usize> = 40..48;
+/// `DM_NOFLUSH_FLAG`: the answer does not wait for the device.
+const NO_FLUSH: u32 = 1 << 11;
+/// Room for the answer to [`Command::TableStatus`]: our targets say a line.
+const ANSWER: usize = 4096;
 
 /// Why the device was not made.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +94,37 @@ pub fn create_read_only(
 /// See [`MapperError`]; there is no such device, say.
 pub fn remove_when_unused(name: &str) -> Result<(), MapperError> {
     call(&control()?, Command::Remove, DEFERRED_REMOVE, name, &[]).map(drop)
+}
+
+/// The first target of `name` and what it says of itself: for `verity` that is `V`
+/// while every block read so far was good, `C` once one was not (kernel
+/// documentation, `device-mapper/verity.rst`, "Status"; dmsetup(8), `status`).
+///
+/// # Errors
+/// See [`MapperError`]; there is no such device, say.
+pub fn status(name: &str) -> Result<(String, String), MapperError> {
+    let room = [0; ANSWER];
+    let answer = call(&control()?, Command::TableStatus, NO_FLUSH, name, &room)?;
+    first_target(&answer).ok_or_else(|| MapperError::Step {
+        name: name.to_owned(),
+        command: Command::TableStatus,
+        source: io::ErrorKind::InvalidData.into(),
+    })
+}
+
+/// `struct dm_target_spec` and the text behind it in an answer, from `data_start` on.
+fn first_target(answer: &[u8]) -> Option<(String, String)> {
+    let start = answer.get(16..20)?.try_into().map(u32::from_ne_bytes);
+    let targets = answer.get(20..24)?.try_into().map(u32::from_ne_bytes);
+    if targets.ok()? == 0 {
+        return None;
+    }
+    let spec = answer.get(start.ok()? as usize..)?;
+    let text = |bytes: &[u8]| {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    };
+    Some((text(spec.get(24..SPEC)?)?, text(spec.get(SPEC..)?)?))
 }
 
 fn control() -> Result<File, MapperError> {
@@ -188,6 +225,25 @@ mod tests {
         assert_eq!(message[20..24], 1_u32.to_ne_bytes());
         assert_eq!(message[28..32], READ_ONLY.to_ne_bytes());
         assert_eq!(&message[48..55], b"system\0");
+    }
+
+    #[test]
+    fn a_status_is_found_where_the_kernel_says_that_it_is() {
+        let mut answer = message(NO_FLUSH, "system", &[0; 128]);
+        assert_eq!(answer[28..32], NO_FLUSH.to_ne_bytes());
+        let start = HEADER + 8;
+        answer[16..20].copy_from_slice(&u32::try_from(start).unwrap().to_ne_bytes());
+        answer[start + 24..start + 30].copy_from_slice(b"verity");
+        answer[start + SPEC..start + SPEC + 1].copy_from_slice(b"C");
+        let expected = Some(("verity".to_owned(), "C".to_owned()));
+        assert_eq!(first_target(&answer), expected);
+        // A device without a table has no target.
+        answer[20..24].copy_from_slice(&0_u32.to_ne_bytes());
+        assert_eq!(first_target(&answer), None);
+        // Whatever the numbers say, nothing is read behind the end.
+        answer[20..24].copy_from_slice(&1_u32.to_ne_bytes());
+        answer[16..20].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(first_target(&answer), None);
     }
 
     #[test]

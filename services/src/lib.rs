@@ -7,7 +7,7 @@
 //! [`runtime`] starts a whole app, connects its services by their channels, and
 //! keeps it running. [`leftovers`] is for tests: what of it is still there afterwards.
 
-mod clock;
+pub mod clock;
 mod descriptors;
 pub mod egress;
 pub mod explain;

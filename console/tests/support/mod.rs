@@ -44,6 +44,7 @@ impl Box {
                         reset_code: None,
                         reset_asked: false,
                         name: "attic".into(),
+                        damage: Vec::new(),
                     }),
                     Request::PageCertificate { sha256 } => {
                         let _ = certificate_in.send(sha256);

@@ -11,10 +11,8 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 const BUILD_TIME: &str = "/usr/lib/projectx/build-time";
-const HOUR: Duration = Duration::from_secs(3600);
 const LAST_TIME: &str = "/data/system/last-time";
 
 /// Sets the clock to the image's build time when it stands before it.
@@ -43,24 +41,8 @@ fn has_network_time() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Remembers the time once an hour, so that a power cut costs the floor an hour
-/// and the card one small write.
-#[derive(Debug, Default)]
-pub struct Hourly(Option<Instant>);
-
-impl Hourly {
-    /// Remembers it if an hour has passed; the first call only starts the hour.
-    pub fn remember(&mut self, disk: &Disk) {
-        match self.0 {
-            Some(at) if at.elapsed() < HOUR => return,
-            Some(_) => remember(disk),
-            None => {}
-        }
-        self.0 = Some(Instant::now());
-    }
-}
-
-/// Writes the present time to the open disk; nothing while the disk is closed.
+/// Writes the present time to the open disk; nothing while the disk is closed. Once an
+/// hour, so that a power cut costs the floor an hour and the card one small write.
 pub fn remember(disk: &Disk) {
     if !disk.is_open() {
         return;

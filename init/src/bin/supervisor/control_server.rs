@@ -11,7 +11,7 @@ use crate::people::PeopleStore;
 use crate::pid1::Power;
 use crate::wifi::Card;
 use crate::{clock, hostname, log};
-use control::{Refusal, Reply, Request, Secret, Status, wire};
+use control::{Damage, Refusal, Reply, Request, Secret, Status, wire};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -35,6 +35,8 @@ pub struct Office {
     power: Mutex<Option<Power>>,
     /// What the console that runs has told of its certificate.
     certificate: Mutex<OneCertificate>,
+    /// What is known of the card's damage.
+    damage: Mutex<Vec<Damage>>,
     /// Held while a passphrase is tried: a console that died meanwhile is
     /// followed by another, whose requests come on another thread.
     at_work: Mutex<()>,
@@ -52,6 +54,7 @@ impl Office {
             people: PeopleStore::default(),
             power: Mutex::default(),
             certificate: Mutex::default(),
+            damage: Mutex::default(),
             at_work: Mutex::default(),
         }
     }
@@ -64,6 +67,11 @@ impl Office {
     /// Who has mail here.
     pub fn people(&self) -> &PeopleStore {
         &self.people
+    }
+
+    /// What the page is to show of the card's damage from now on.
+    pub fn show_damage(&self, damage: Vec<Damage>) {
+        *lock(&self.damage) = damage;
     }
 
     /// What the owner asked for on the page since the last call.
@@ -158,6 +166,7 @@ impl Office {
             claimable: disk == Unclaimed && self.window_is_open(),
             retry_after: lock(&self.attempts).wait(Instant::now()),
             name: hostname::NAME.to_string(),
+            damage: lock(&self.damage).clone(),
         }
     }
 
@@ -447,6 +456,7 @@ mod tests {
             people: PeopleStore::default(),
             power: Mutex::default(),
             certificate: Mutex::default(),
+            damage: Mutex::default(),
             at_work: Mutex::default(),
         }
     }

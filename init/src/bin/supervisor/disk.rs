@@ -9,7 +9,7 @@
 
 mod keys;
 
-use crate::log;
+use crate::{damage, log};
 use control::{RecoveryKey, Secret};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
@@ -139,6 +139,7 @@ impl Disk {
             return Ok(());
         }
         self.map(key)?;
+        damage::before_check(Path::new(MAPPER));
         // What can be mended without a question is; the rest is left for the
         // kernel to find, which then mounts read-only (e2fsck(8), -p).
         if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {

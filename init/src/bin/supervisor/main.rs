@@ -7,7 +7,7 @@
 //!
 //! One thread runs [`main`]'s loop; one thread a running console answers its
 //! requests and one those of `projectx`, so that making the encrypted disk (half a minute on a Pi) does
-//! not stop the heartbeat.
+//! not stop the heartbeat; one looks after the card.
 
 mod apps;
 mod attempts;
@@ -16,6 +16,7 @@ mod clock;
 mod console_service;
 mod control_server;
 mod daemon;
+mod damage;
 mod disk;
 mod hardening;
 mod hostname;
@@ -29,11 +30,14 @@ mod scratch;
 mod slots;
 mod sys;
 mod updates;
+mod upkeep;
 mod wifi;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the last writes may take at the end: PID 1 waits 20 seconds in all.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How often the loop looks at its children and tells PID 1 that it lives.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -59,7 +63,7 @@ fn main() {
     let mut console = console_service::Console::new(Arc::clone(&office));
     let mut apps = apps::Apps::new();
     let sandboxes = sandbox_server::begin();
-    let mut hourly = clock::Hourly::default();
+    let upkeep = upkeep::begin(Arc::clone(&office));
     let mut slots = slots::Trial::from_kernel_command_line();
 
     loop {
@@ -76,7 +80,6 @@ fn main() {
         } else if slots.has_failed() {
             pid1.ask(pid1::Power::Restart);
         }
-        hourly.remember(office.disk());
         pid1.heartbeat();
         if let Some(request) = office.take_power_request() {
             pid1.ask(request);
@@ -93,7 +96,7 @@ fn main() {
     for daemon in daemons.iter_mut().rev() {
         daemon.stop();
     }
-    clock::remember(office.disk());
+    upkeep.stop(LAST_WRITES);
     office.disk().close();
     log::line("stopped");
 }
