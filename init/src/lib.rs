@@ -11,6 +11,7 @@ pub mod console_log;
 pub mod console_sandbox;
 pub mod device_mapper;
 pub mod health;
+pub mod kept_log;
 pub mod loop_device;
 pub mod modules;
 pub mod plan;

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use control::sandboxes::{SOCKET, SandboxReply, SandboxRequest};
 use control::wire;
+use init::kept_log;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ enum About {
     /// The sandboxes that its services run in
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// What its supervisor has said: nothing of any message
+    Log,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,25 +37,34 @@ enum Sandbox {
 }
 
 fn main() -> ExitCode {
-    let About::Sandbox(what) = Arguments::parse().about;
-    let request = match what {
-        Sandbox::List => SandboxRequest::List,
-        Sandbox::Show { service } => SandboxRequest::Show { service },
+    let told = match Arguments::parse().about {
+        About::Sandbox(Sandbox::List) => ask(&SandboxRequest::List),
+        About::Sandbox(Sandbox::Show { service }) => ask(&SandboxRequest::Show { service }),
+        About::Log => log(),
     };
-    match ask(&request) {
-        Ok(SandboxReply::Told { text }) => {
+    match told {
+        Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
         }
-        Ok(SandboxReply::Refused { words }) | Err(words) => {
+        Err(words) => {
             eprintln!("projectx: {words}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// The log: what lies in the encrypted disk, if that is open, and what is in memory.
+fn log() -> Result<String, String> {
+    let (folder, in_memory) = (kept_log::FOLDER.as_ref(), kept_log::IN_MEMORY.as_ref());
+    kept_log::read(folder, in_memory).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => "Only root may read the log; call it as root.".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
 /// Asks the supervisor, or says what to do.
-fn ask(request: &SandboxRequest) -> Result<SandboxReply, String> {
+fn ask(request: &SandboxRequest) -> Result<String, String> {
     let mut stream = UnixStream::connect(SOCKET).map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => "Only root may ask; call it as root.".to_owned(),
         _ => format!(
@@ -60,5 +72,8 @@ fn ask(request: &SandboxRequest) -> Result<SandboxReply, String> {
         ),
     })?;
     wire::write(&mut stream, request).map_err(|error| error.to_string())?;
-    wire::read(&mut stream).map_err(|error| error.to_string())
+    match wire::read(&mut stream).map_err(|error| error.to_string())? {
+        SandboxReply::Told { text } => Ok(text),
+        SandboxReply::Refused { words } => Err(words),
+    }
 }

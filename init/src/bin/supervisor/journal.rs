@@ -1,7 +1,8 @@
 //! What apps and their services say: kept in memory, gone with the power.
 //!
 //! A service may quote mail, so its lines reach neither the serial console nor
-//! the kernel's log, only a file in `/run` that none but root can read. Two
+//! the kernel's log nor the log in the encrypted disk (`log.rs`), only a file in
+//! `/run` that none but root can read. Two
 //! files of at most [`MOST`] bytes follow each other.
 
 use crate::log;
@@ -71,6 +72,12 @@ impl services::runtime::Journal for Journal {
 
     fn line(&self, service: &str, words: &str) {
         self.write(&format!("{service}: {words}\n"));
+    }
+
+    fn receipt(&self, words: &str) {
+        self.line("runtime", words);
+        // Nothing of what was said is in it, so it may be on the encrypted disk.
+        log::keep_line(words);
     }
 }
 

@@ -56,6 +56,7 @@ fn run(office: &Office, told_to_stop: &Receiver<()>) {
             written = Instant::now();
             clock::remember(office.disk());
             watch.keep(office.disk());
+            log::keep(office.disk());
         }
         if !goes_on {
             return;
