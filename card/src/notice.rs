@@ -8,11 +8,19 @@
 //! clusters that nothing reaches, which a later shrink frees. A file of that name that we
 //! did not write is left alone.
 //!
+//! A FAT32 with fewer clusters than the specification asks for (a small card with large
+//! clusters) gets it, too: whatever could read the files on it goes by the layout, as Linux
+//! and fsck.vfat do. What goes by the number of clusters, as mtools does, takes it for a
+//! FAT16 without a root directory and reads nothing there, before or after. A real FAT12 or
+//! FAT16 gets no text, only the screen: its table has entries of another size and its root
+//! directory a place of its own, and a second writer of file systems, for cards that are
+//! only refused, would be more to get wrong than it helps.
+//!
 //! Source: fatgen103, "FAT Directory Structure"; bits 3 and 4 of byte 12 are Windows NT's
 //! "show the name in small letters".
 
 use crate::disk::{Disk, SECTOR};
-use crate::fat32::{END_OF_CHAIN, Fat, Geometry, MIN_CLUSTERS, count_free};
+use crate::fat32::{END_OF_CHAIN, Fat, Geometry, count_free};
 use crate::mbr::Mbr;
 use crate::shrink::CardError;
 use crate::tree::{Directory, EntryKind, Tree, entry_kind, first_cluster, walk};
@@ -184,10 +192,6 @@ impl Volume {
         let Ok(geometry) = Geometry::parse(&sector) else {
             return Ok(None);
         };
-        // With fewer, half of the world's programs take it for a FAT16.
-        if geometry.clusters() < MIN_CLUSTERS {
-            return Ok(None);
-        }
         let end = start + u64::from(geometry.total);
         let apart = (1..4)
             .filter_map(|index| table.entry(index))

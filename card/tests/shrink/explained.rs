@@ -187,10 +187,11 @@ fn nothing_is_written_where_that_could_cost_a_file() {
     cut_off.grow(1000);
     untouched(cut_off, "the card ends in it");
 
-    // Too few clusters for a FAT32: other programs take it for a FAT16.
-    let mut few = Card::empty(3814, 128).disk();
-    assert!(!leave(&mut few).1);
-    assert_eq!(few.writes(), 0);
+    let mut fat16 = with_windows_partition(&card);
+    let mut boot = fat16.sector(8192);
+    boot[22] = 250;
+    fat16.put(8192 * 512, &boot);
+    untouched(fat16, "a FAT16");
 
     let theirs = Card::filled(1028, 8, 512);
     theirs.add("PROBLEM.TXT", 300);
@@ -228,6 +229,25 @@ fn a_power_cut_while_the_text_is_written_or_removed_costs_no_file() {
             card.compare_files(&disk);
         }
     }
+}
+
+/// By the specification it would be a FAT16; who can read such a card goes by the layout.
+#[test]
+fn a_fat32_with_too_few_clusters_gets_the_text() {
+    let card = Card::empty(3814, 128);
+    let mut disk = card.disk();
+    let (error, left) = leave(&mut disk);
+    assert!(left, "{error}");
+    let text = notice::in_the_file(&error);
+    assert!(text.contains("clusters of 64 KiB"), "{text}");
+    // It fails for anything that it would mend.
+    let checked = |disk: &TestDisk| {
+        let partition = card.partition(disk);
+        run("fsck.vfat", &["-n", "-l", partition.to_str().unwrap()])
+    };
+    assert!(checked(&disk).contains("PROBLEM.TXT"), "{}", checked(&disk));
+    assert!(notice::remove(&mut disk).unwrap());
+    assert!(!checked(&disk).contains("PROBLEM.TXT"));
 }
 
 #[test]
