@@ -21,6 +21,11 @@ const MOST_TOLD: usize = 20;
 pub enum Outcome {
     /// No file names a network that can be used.
     NothingToJoin,
+    /// The same, but the box has a cable, and an address by it.
+    Cable {
+        /// The box's.
+        address: Ipv4Addr,
+    },
     /// The box has no radio, or it does not work.
     NoRadio,
     /// In the network, with an address.
@@ -190,7 +195,7 @@ pub fn words(outcome: &Outcome, wifi: &WifiTxt, host: &str) -> String {
     ];
     lines.extend(of_outcome(outcome, wifi));
     lines.push(String::new());
-    if let Outcome::Joined { address, .. } = outcome {
+    if let Outcome::Joined { address, .. } | Outcome::Cable { address } = outcome {
         lines.push(format!(
             "Open http://{host}.local on a phone or computer in the same network."
         ));
@@ -219,6 +224,10 @@ fn of_outcome(outcome: &Outcome, wifi: &WifiTxt) -> Vec<String> {
         Outcome::NothingToJoin => vec![format!(
             "{file} names no network that the box could join, so it joined none."
         )],
+        Outcome::Cable { address } => vec![
+            format!("{file} names no network, so the box uses the network cable."),
+            format!("The box's address there is {address}."),
+        ],
         Outcome::NoRadio => vec![
             "The box found no radio within a minute, so it joined no network.".into(),
             "Unplug the power, wait ten seconds and plug it in again.".into(),
@@ -459,6 +468,19 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_box_on_a_cable_says_where_its_page_is() {
+        let address = Ipv4Addr::new(192, 168, 77, 9);
+        assert_eq!(
+            words(&Outcome::Cable { address }, &wifi("# nothing"), "projectx"),
+            "What became of the wireless network. The box writes this file; wifi.txt is yours.\r\n\
+             \r\nwifi.txt names no network, so the box uses the network cable.\r\n\
+             The box's address there is 192.168.77.9.\r\n\r\n\
+             Open http://projectx.local on a phone or computer in the same network.\r\n\
+             If that name is not found (some Android phones), open http://192.168.77.9\r\n"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The card's `wifi.txt` and the radio: one wpa_supplicant for the first
 //! wireless interface that appears, and what became of it, told on the card.
 
+mod cable;
 mod control;
 mod result_file;
 mod safekeeping;
@@ -22,6 +23,8 @@ use wifi_txt::outcome::{self, Outcome, Watch};
 use wifi_txt::{CardFile, SetupCodeLine, WifiTxt, decode};
 
 const CONFIGURATION: &str = "/run/projectx/wpa_supplicant.conf";
+/// The page comes first, and an address that is soon another is not worth a write.
+const CABLE_AFTER: Duration = Duration::from_secs(60);
 /// The radio's driver loads its firmware in a few seconds.
 const RADIO_WITHIN: Duration = Duration::from_secs(60);
 
@@ -167,12 +170,19 @@ impl Radio {
         }
     }
 
-    /// What there is to tell; nothing to an owner who has a cable and left `wifi.txt` alone.
+    /// What there is to tell. That a cable is used is told to an owner who left `wifi.txt`
+    /// alone; who wanted a network reads why there is none.
     fn outcome(&self, now: Duration) -> Option<Outcome> {
         let wifi = &self.card.wifi;
         if wifi.networks.is_empty() {
-            let is_of_interest = wifi.wants_network || !wifi.problems.is_empty();
-            return (is_of_interest || ResultFile::exists()).then_some(Outcome::NothingToJoin);
+            if wifi.wants_network || !wifi.problems.is_empty() {
+                return Some(Outcome::NothingToJoin);
+            }
+            if now < CABLE_AFTER {
+                return None;
+            }
+            let by_cable = cable::address().map(|address| Outcome::Cable { address });
+            return by_cable.or(ResultFile::exists().then_some(Outcome::NothingToJoin));
         }
         if self.supplicant.is_none() {
             return (now >= RADIO_WITHIN).then_some(Outcome::NoRadio);
