@@ -77,6 +77,8 @@ pub enum CardFault {
     Locked,
     /// This sector gives an error when it is read.
     Unreadable(u64),
+    /// Every write gives an error, as with a card that is worn out.
+    Unwritable,
 }
 
 /// What to start.
@@ -578,15 +580,18 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
             };
             match &setup.recording {
                 None => match setup.start {
-                    Start::PowerOnWith(CardFault::Unreadable(sector)) => {
+                    Start::PowerOnWith(
+                        fault @ (CardFault::Unreadable(_) | CardFault::Unwritable),
+                    ) => {
                         let below = format!("driver=file,node-name=below,filename={card}");
-                        let faulty = json!({
-                            "driver": "blkdebug",
-                            "node-name": "card",
-                            "image": "below",
-                            "inject-error": [{ "event": "none", "iotype": "read", "errno": 5,
-                                "sector": sector, "once": false, "immediately": false }],
-                        });
+                        let mut error = json!({ "event": "none", "errno": 5, "once": false,
+                            "immediately": false, "iotype": "write" });
+                        if let CardFault::Unreadable(sector) = fault {
+                            error["iotype"] = "read".into();
+                            error["sector"] = sector.into();
+                        }
+                        let faulty = json!({ "driver": "blkdebug", "node-name": "card",
+                            "image": "below", "inject-error": [error] });
                         more(&["-blockdev", &below, "-blockdev", &faulty.to_string()]);
                     }
                     start => {

@@ -1,16 +1,17 @@
 //! What a boot test can ask for. Paths are the box's, as its PID 1 sees them.
 
-use crate::{BROUGHT, PROC};
+use crate::{BROUGHT, PROC, sys};
 use agent::leftovers::Sight;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Does what one request says and returns what it found.
 pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
@@ -27,6 +28,8 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
             .into_owned()
             .into_bytes()),
         ["owner", path] => Ok(fs::metadata(inside(path))?.uid().to_string().into_bytes()),
+        ["block-of", path] => block_of(path),
+        ["tcp-ports", address] => tcp_ports(address),
         ["find-bytes", path, text] => find_bytes(path, text.as_bytes()),
         ["kill", signal, name] => kill_by_name(signal, name),
         ["pids", name] => Ok(pids(name)?
@@ -100,6 +103,27 @@ fn write_end(path: &str, text: &str) -> io::Result<Vec<u8>> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(Vec::new())
+}
+
+/// In which block of its file system a file begins.
+fn block_of(path: &str) -> io::Result<Vec<u8>> {
+    let block = sys::block_of(&File::open(inside(path))?, 0)?;
+    Ok(block.to_string().into_bytes())
+}
+
+/// The ports from 1 to 65535 that take a connection at one of the box's addresses,
+/// with a comma between two.
+fn tcp_ports(address: &str) -> io::Result<Vec<u8>> {
+    let address: IpAddr = address.parse().map_err(io::Error::other)?;
+    let open = (1..=u16::MAX).filter(|port| {
+        let limit = Duration::from_secs(2);
+        let there = SocketAddr::new(address, *port);
+        let connected = TcpStream::connect_timeout(&there, limit);
+        // One that was given this very port to ask from has reached itself.
+        connected.is_ok_and(|stream| stream.local_addr().is_ok_and(|here| here != there))
+    });
+    let open: Vec<String> = open.map(|port| port.to_string()).collect();
+    Ok(open.join(",").into_bytes())
 }
 
 /// The names in a directory, sorted, one a line.

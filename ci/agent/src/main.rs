@@ -12,6 +12,7 @@
 //! built into Debian's kernel); one request at a time; whole files in memory.
 
 mod commands;
+mod sys;
 
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};

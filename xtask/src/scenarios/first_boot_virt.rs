@@ -208,7 +208,7 @@ fn wait_until_open(machine: &mut Machine) -> Result<()> {
 }
 
 /// The device node of the mapping called `data`; no udev makes names for them.
-fn opened_volume(agent: &mut Agent) -> Result<String> {
+pub(super) fn opened_volume(agent: &mut Agent) -> Result<String> {
     for name in agent.ask_text(&["list", "/sys/block"])?.lines() {
         if name.starts_with("dm-")
             && agent.ask_text(&["read", &format!("/sys/block/{name}/dm/name")])? == "data"

@@ -9,6 +9,7 @@ mod card_refused;
 mod card_unreadable;
 mod cut_while_claiming;
 mod damaged_system;
+mod disk_failing;
 mod first_boot_virt;
 pub mod home_network;
 pub mod mail;
@@ -100,6 +101,11 @@ pub const ALL: &[Scenario] = &[
         name: "damaged_system",
         about: "one changed bit in the system image: verity refuses it, the box restarts",
         run: damaged_system::run,
+    },
+    Scenario {
+        name: "disk_failing",
+        about: "blocks that fail or were changed: told on the page, remembered; few writes; the log",
+        run: disk_failing::run,
     },
     Scenario {
         name: "slots_fall_back",
