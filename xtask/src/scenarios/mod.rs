@@ -12,6 +12,7 @@ mod damaged_system;
 mod disk_failing;
 mod first_boot_virt;
 pub mod home_network;
+mod locked_listens;
 pub mod mail;
 mod phone_page;
 mod pid1_transcript;
@@ -76,6 +77,11 @@ pub const ALL: &[Scenario] = &[
         name: "phone_page",
         about: "a phone's browser sets the passphrase, restarts the box, unlocks it",
         run: phone_page::run,
+    },
+    Scenario {
+        name: "locked_listens",
+        about: "every open port of a box before unlock has its reason; a cable's result on the card",
+        run: locked_listens::run,
     },
     Scenario {
         name: "cut_while_claiming",
