@@ -20,9 +20,11 @@ const PASSPHRASE: &str = "a box that is locked again";
 const ADDRESS: &str = "10.0.2.15";
 /// All that may be open before the disk is: list, port, why. A raw socket's port is the
 /// protocol that it takes.
-const EXPECTED: [(&str, u16, &str); 9] = [
+const EXPECTED: [(&str, u16, &str); 11] = [
     ("tcp", 80, "the page"),
     ("tcp6", 80, "the page"),
+    ("tcp", 443, "the page over TLS"),
+    ("tcp6", 443, "the page over TLS"),
     ("udp", 5353, "avahi: projectx.local"),
     ("udp6", 5353, "avahi: projectx.local"),
     ("udp", 68, "dhcpcd: the lease is renewed"),
