@@ -55,7 +55,12 @@ pub fn told(view: &View) -> String {
         main {
             h1 { (view.name) }
             (view.answer())
-            @if !view.sends() { (view.protected()) }
+            @if view.sends() {
+                p.small { "After a restart your browser warns once more: the box makes a new \
+                           certificate each time it starts." }
+            } @else {
+                (view.protected())
+            }
         }
         p.back { a href="/" { "Back to the box" } }
     };

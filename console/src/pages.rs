@@ -157,8 +157,8 @@ fn draw(
     )
 }
 
-/// Draws with a token of its own.
-fn with(
+/// Draws a page with a token of its own.
+pub fn with(
     console: &Console,
     visit: &Visit,
     status: Option<&Status>,

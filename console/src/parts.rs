@@ -112,7 +112,7 @@ impl View<'_> {
                  go on." }
             p { "To be sure that it is your box, look at the certificate in the warning. Its \
                  SHA-256 fingerprint must be the one on the box's own screen, in the line that \
-                 begins with “page certificate”. Now it is:" }
+                 begins with “page certificate”. At this moment it is:" }
             p.fingerprint { (self.fingerprint) }
             p.small { "Trust the screen more than this page: whoever is in your home network \
                        could change what you read here." }
