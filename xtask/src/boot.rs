@@ -119,6 +119,7 @@ fn announce(as_json: bool, machine: &Machine, serial: &Path, card: &Path) {
         let line = json!({
             "ready": true,
             "console": ports.console,
+            "console_tls": ports.console_tls,
             "smtp": ports.smtp,
             "imaps": ports.imaps,
             "serial": serial,
@@ -128,6 +129,7 @@ fn announce(as_json: bool, machine: &Machine, serial: &Path, card: &Path) {
         return;
     }
     println!("The page:  {}/", machine.page());
+    println!("By TLS:    {}/", machine.page_over_tls());
     println!("SMTP:      127.0.0.1:{}", ports.smtp);
     println!("IMAPS:     127.0.0.1:{}", ports.imaps);
     println!(

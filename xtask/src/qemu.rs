@@ -8,7 +8,7 @@
 //! `projectx.watchdog=off` ([`RPI3_DEBUG_ENV`]).
 //!
 //! The guest reaches nothing outside (`restrict=on`); the host reaches its
-//! ports 80, 25 and 993 on free ports of 127.0.0.1. Which ports are free is
+//! ports 80, 443, 25 and 993 on free ports of 127.0.0.1. Which ports are free is
 //! asked before QEMU binds them, so another program may be faster: QEMU then
 //! ends at once, and [`Machine::start`] tries again.
 //! Sources: QEMU's system manual, chapters "virt" and "raspi3b"; its QMP reference.
@@ -139,6 +139,8 @@ pub struct Guest {
 pub struct Ports {
     /// The page, port 80 of the box.
     pub console: u16,
+    /// The page over TLS, port 443 of the box.
+    pub console_tls: u16,
     /// Port 25 of the box.
     pub smtp: u16,
     /// Port 993 of the box.
@@ -335,6 +337,11 @@ impl Machine {
         format!("http://127.0.0.1:{}", self.ports.console)
     }
 
+    /// The page's address over TLS.
+    pub fn page_over_tls(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.console_tls)
+    }
+
     /// The processor time that the emulator has used so far, whatever else this
     /// machine had to do: clock_getcpuclockid(3).
     pub fn processor_time(&self) -> Result<Duration, QemuError> {
@@ -492,8 +499,9 @@ fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Ve
     let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-:{guest}");
     let network = match network {
         Network::Ports => format!(
-            "user,id=net,restrict=on,{},{},{}",
+            "user,id=net,restrict=on,{},{},{},{}",
             forward(ports.console, 80),
+            forward(ports.console_tls, 443),
             forward(ports.smtp, 25),
             forward(ports.imaps, 993)
         ),
@@ -646,12 +654,13 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
     Ok(words)
 }
 
-/// Three ports that nobody listens on at this moment.
+/// Four ports that nobody listens on at this moment.
 fn free_ports() -> io::Result<Ports> {
     let hold = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (console, smtp, imaps) = (hold()?, hold()?, hold()?);
+    let (console, console_tls, smtp, imaps) = (hold()?, hold()?, hold()?, hold()?);
     Ok(Ports {
         console: console.local_addr()?.port(),
+        console_tls: console_tls.local_addr()?.port(),
         smtp: smtp.local_addr()?.port(),
         imaps: imaps.local_addr()?.port(),
     })
@@ -736,8 +745,9 @@ mod tests {
         };
         let ports = Ports {
             console: 1,
-            smtp: 2,
-            imaps: 3,
+            console_tls: 2,
+            smtp: 3,
+            imaps: 4,
         };
         arguments(&setup, ports, directory.path())
             .unwrap()
@@ -748,8 +758,8 @@ mod tests {
     fn the_guest_is_cut_off_and_its_ports_are_local_only() {
         let words = words(Board::Virt);
         assert!(words.contains("user,id=net,restrict=on,"), "{words}");
-        assert_eq!(words.matches("hostfwd=").count(), 3);
-        assert_eq!(words.matches("hostfwd=tcp:127.0.0.1:").count(), 3);
+        assert_eq!(words.matches("hostfwd=").count(), 4);
+        assert_eq!(words.matches("hostfwd=tcp:127.0.0.1:").count(), 4);
     }
 
     #[test]
@@ -765,8 +775,9 @@ mod tests {
         };
         let ports = Ports {
             console: 1,
-            smtp: 2,
-            imaps: 3,
+            console_tls: 2,
+            smtp: 3,
+            imaps: 4,
         };
         // Of both, the control sockets lie in a folder of their own.
         let directory = Path::new("/folder");
