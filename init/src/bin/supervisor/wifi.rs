@@ -3,16 +3,16 @@
 
 mod cable;
 mod control;
+mod forgetting;
 mod result_file;
-mod safekeeping;
 
 use crate::card_writer::{self, CARD};
 use crate::daemon::Daemon;
 use crate::disk::Disk;
 use crate::{hostname, log};
 use control::Control;
+use forgetting::Forgetting;
 use result_file::ResultFile;
-use safekeeping::Safekeeping;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -100,7 +100,7 @@ pub struct Radio {
     control: Option<Control>,
     watch: Watch,
     result_file: ResultFile,
-    safekeeping: Safekeeping,
+    forgetting: Forgetting,
 }
 
 impl Radio {
@@ -113,7 +113,7 @@ impl Radio {
             supplicant: None,
             control: None,
             result_file: ResultFile::default(),
-            safekeeping: Safekeeping::default(),
+            forgetting: Forgetting::default(),
         }
     }
 
@@ -129,7 +129,7 @@ impl Radio {
             .map(|outcome| outcome::words(&outcome, &self.card.wifi, hostname::NAME));
         self.result_file.tell(words);
         if let Some(network) = self.watch.proven() {
-            self.safekeeping.take(network, || disk.is_open());
+            self.forgetting.take(network, || disk.is_open());
         }
     }
 

@@ -1,36 +1,38 @@
-//! The password of a network moves from the card into the encrypted disk, and WPA2's key
-//! takes its place on the card (`docs/decisions/wifi-password.md`).
+//! The password of a network leaves the card, and WPA2's key takes its place there
+//! (`docs/decisions/wifi-password.md`). It is kept nowhere: the box needs it no more.
 //!
 //! Only of a network that the box has joined: a password that has proven right, for a
-//! network that the key opens as well. First the disk has it, then the card loses it.
+//! network that the key opens as well. Only once the disk is open: until then the owner
+//! may still be at his first try, with the card in his hand.
 
 use super::card_files;
 use crate::card_writer::{self, CARD};
 use crate::disk::MOUNT_POINT;
 use crate::log;
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use wifi_txt::{Key, Name};
+use wifi_txt::Name;
 
-/// Moves passwords, each once a start.
+/// Takes passwords off the card, each once a start.
 #[derive(Debug, Default)]
-pub struct Safekeeping {
+pub struct Forgetting {
     done: BTreeSet<Name>,
 }
 
-impl Safekeeping {
-    /// Moves the password of `network`, which the box is in, when the disk is open.
+impl Forgetting {
+    /// Takes the password of `network`, which the box is in, off the card when the disk
+    /// is open.
     pub fn take(&mut self, network: Name, disk_is_open: impl FnOnce() -> bool) {
         if self.done.contains(&network) || !disk_is_open() {
             return;
         }
-        let moved = move_password(Path::new(CARD), &folder(), &network, |name, bytes| {
+        drop_kept(&folder());
+        let changed = replace_password(Path::new(CARD), &network, |name, bytes| {
             card_writer::while_writable(|card| card_writer::overwrite(card, name, bytes))
         });
-        match moved {
+        match changed {
             Ok(Some(file)) => log::line(&format!("{file}: a key stands for the password now")),
             Ok(None) => {}
             Err(error) => log::line(&format!("the WiFi password stays on the card: {error}")),
@@ -40,14 +42,22 @@ impl Safekeeping {
     }
 }
 
+/// Where the first versions of the box kept the passwords.
 fn folder() -> PathBuf {
     Path::new(MOUNT_POINT).join("system/wifi")
 }
 
-/// Returns the file that was changed, if there was a password to move.
-fn move_password(
+fn drop_kept(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Ok(()) => log::line("the WiFi passwords that were kept on the disk are gone"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => log::line(&format!("{}: stays: {error}", folder.display())),
+    }
+}
+
+/// Returns the file that was changed, if there was a password to replace.
+fn replace_password(
     card: &Path,
-    folder: &Path,
     network: &Name,
     overwrite: impl FnOnce(&str, &[u8]) -> io::Result<()>,
 ) -> io::Result<Option<String>> {
@@ -61,33 +71,8 @@ fn move_password(
     let Some((file, bytes)) = changed else {
         return Ok(None);
     };
-    for known in wifi.networks.iter().filter(|known| known.name == *network) {
-        if let Key::Passphrase(password) = &known.key {
-            keep(folder, network, password)?;
-        }
-    }
     overwrite(&file.name, &bytes)?;
     Ok(Some(file.name.clone()))
-}
-
-/// Puts a password into the folder, under the network's name in hexadecimal digits.
-fn keep(folder: &Path, network: &Name, password: &str) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let name: String = network.bytes().iter().map(|b| format!("{b:02x}")).collect();
-    let new = folder.join("new");
-    fs::remove_file(&new).ok();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(password.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(new, folder.join(name))?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -103,18 +88,16 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_has_the_password_before_the_card_loses_it() {
-        let (card, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn the_key_takes_the_place_of_the_password_and_of_nothing_else() {
+        let card = tempfile::tempdir().unwrap();
         fs::write(card.path().join("WiFi.txt"), FILE).unwrap();
-        let folder = data.path().join("system/wifi");
         let written = RefCell::new(Vec::new());
-        let moved = move_password(card.path(), &folder, &name("IEEE"), |file, bytes| {
-            assert_eq!(fs::read(folder.join("49454545"))?, b"password");
+        let changed = replace_password(card.path(), &name("IEEE"), |file, bytes| {
             written.borrow_mut().extend_from_slice(bytes);
             assert_eq!(file, "WiFi.txt");
             Ok(())
         });
-        assert_eq!(moved.unwrap().as_deref(), Some("WiFi.txt"));
+        assert_eq!(changed.unwrap().as_deref(), Some("WiFi.txt"));
         let text = String::from_utf8(written.into_inner()).unwrap();
         let key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e";
         assert_eq!(text, FILE.replace("= password", &format!("= {key}")));
@@ -123,18 +106,28 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_on_the_disk_the_card_keeps_it() {
+    fn a_card_that_takes_no_write_is_an_error() {
         let card = tempfile::tempdir().unwrap();
         fs::write(card.path().join("wifi.txt"), FILE).unwrap();
-        let nowhere = card.path().join("wifi.txt/system");
-        let moved = move_password(card.path(), &nowhere, &name("IEEE"), |_, _| {
-            panic!("the card was written")
+        let changed = replace_password(card.path(), &name("IEEE"), |_, _| {
+            Err(io::ErrorKind::ReadOnlyFilesystem.into())
         });
-        assert!(moved.is_err());
+        assert!(changed.is_err());
     }
 
     #[test]
-    fn a_key_an_open_network_and_an_owner_who_wants_it_so_move_nothing() {
+    fn what_was_kept_on_the_disk_before_is_removed() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("wifi");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("49454545"), "password").unwrap();
+        drop_kept(&folder);
+        assert!(!folder.exists());
+        drop_kept(&folder);
+    }
+
+    #[test]
+    fn a_key_an_open_network_and_an_owner_who_wants_it_so_change_nothing() {
         let card = tempfile::tempdir().unwrap();
         let key = "0123456789abcdef".repeat(4);
         for text in [
@@ -143,10 +136,10 @@ mod tests {
             format!("keep-password = yes\n{FILE}"),
         ] {
             fs::write(card.path().join("wifi.txt"), text).unwrap();
-            let moved = move_password(card.path(), card.path(), &name("IEEE"), |_, _| {
+            let changed = replace_password(card.path(), &name("IEEE"), |_, _| {
                 panic!("the card was written")
             });
-            assert_eq!(moved.unwrap(), None);
+            assert_eq!(changed.unwrap(), None);
         }
     }
 }
