@@ -159,6 +159,7 @@ fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
         "the delay does not grow: {waits:?} s"
     );
     refuses_to_restart(&page).context("a box with wrong attempts")?;
+    waits_outlive_the_supervisor(&mut machine, waits[2])?;
     let right = client::unlock(&page, PASSPHRASE)?;
     ensure!(right.ok, "the right passphrase was refused: {right:?}");
     wait_until_open(&mut machine)?;
@@ -180,6 +181,24 @@ fn second_day(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
     let answer = client::power(&page, "off")?;
     ensure!(answer.ok, "power-off: {answer:?}");
     machine.wait_for_power_off(Duration::from_secs(60))?;
+    Ok(())
+}
+
+/// Another supervisor counts on: the next wrong one costs twice as much as the last.
+fn waits_outlive_the_supervisor(machine: &mut Machine, last: u64) -> Result<()> {
+    let mut agent = Agent::connect(machine)?;
+    agent.ask(&["kill", "SIGKILL", "supervisor"])?;
+    drop(agent);
+    machine.wait_for_serial("projectx: page ready", 2, OPEN_LIMIT)?;
+    machine.wait_for_page()?;
+    let page = machine.page();
+    refuses_to_restart(&page).context("after the supervisor's end")?;
+    let wrong = client::unlock(&page, "incorrect horse battery staple")?;
+    ensure!(
+        wrong.retry_after == 2 * last,
+        "the waits began anew with another supervisor: {wrong:?} after {last} s"
+    );
+    std::thread::sleep(Duration::from_secs(wrong.retry_after + 1));
     Ok(())
 }
 

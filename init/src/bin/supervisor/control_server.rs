@@ -5,7 +5,7 @@ mod keys;
 mod reset;
 
 use self::certificate::OneCertificate;
-use crate::attempts::Attempts;
+use crate::attempts::{self, Attempts};
 use crate::disk::{Disk, DiskError};
 use crate::people::PeopleStore;
 use crate::pid1::Power;
@@ -14,7 +14,6 @@ use crate::{clock, hostname, log};
 use control::{Damage, Refusal, Reply, Request, Secret, Status, wire};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use wifi_txt::SetupCodeLine;
 
 /// How long after power-on a box may be claimed without a setup code, seconds.
@@ -50,7 +49,7 @@ impl Office {
             setup_code: card.setup_code(),
             reset: reset::Wish::read(),
             recovery_key: Mutex::default(),
-            attempts: Mutex::default(),
+            attempts: Mutex::new(Attempts::kept_in(attempts::FILE.into(), attempts::now())),
             people: PeopleStore::default(),
             power: Mutex::default(),
             certificate: Mutex::default(),
@@ -164,7 +163,7 @@ impl Office {
             reset_code: reset_code.map(|code| reset::line(&code)),
             setup_code_needed: self.setup_code != SetupCodeLine::Absent,
             claimable: disk == Unclaimed && self.window_is_open(),
-            retry_after: lock(&self.attempts).wait(Instant::now()),
+            retry_after: lock(&self.attempts).wait(attempts::now()),
             name: hostname::NAME.to_string(),
             damage: lock(&self.damage).clone(),
         }
@@ -232,7 +231,7 @@ impl Office {
             return reply;
         }
         *lock(&self.recovery_key) = None;
-        self.outcome(self.disk.open(passphrase))
+        self.outcome(self.tried(|| self.disk.open(passphrase)))
     }
 
     /// Costs as much as unlocking, and a wrong passphrase counts as one there.
@@ -248,7 +247,7 @@ impl Office {
         if let Some(reply) = bad_length(passphrase) {
             return reply;
         }
-        self.proved(self.disk.check(passphrase), session)
+        self.proved(self.tried(|| self.disk.check(passphrase)), session)
     }
 
     fn proved(&self, result: Result<(), DiskError>, session: Secret) -> Reply {
@@ -299,14 +298,27 @@ impl Office {
     }
 
     fn wrong(&self, refusal: Refusal, words: &str) -> Reply {
-        let now = Instant::now();
+        let now = attempts::now();
         let mut attempts = lock(&self.attempts);
         attempts.wrong(now);
         refused(refusal, words, attempts.wait(now))
     }
 
+    /// Tries a key. Until the outcome is there it counts as a wrong one, should this
+    /// supervisor die of it.
+    fn tried(&self, work: impl FnOnce() -> Result<(), DiskError>) -> Result<(), DiskError> {
+        lock(&self.attempts).trying(attempts::now());
+        let result = work();
+        match result {
+            // Whoever calls notes these two.
+            Ok(()) | Err(DiskError::WrongPassphrase) => {}
+            Err(_) => lock(&self.attempts).nothing(),
+        }
+        result
+    }
+
     fn too_soon(&self) -> Option<Reply> {
-        let wait = lock(&self.attempts).wait(Instant::now());
+        let wait = lock(&self.attempts).wait(attempts::now());
         (wait > 0).then(|| {
             let words = format!("Wait {wait} more seconds, then try again.");
             refused(Refusal::TooSoon, &words, wait)

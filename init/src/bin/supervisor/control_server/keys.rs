@@ -46,7 +46,7 @@ impl Office {
         }
         // Before anything is mounted: a cut in between leaves a locked disk with
         // the old passphrase, the new one or both, and the recovery key.
-        let changed = self.disk.change_passphrase(key.words(), passphrase);
+        let changed = self.tried(|| self.disk.change_passphrase(key.words(), passphrase));
         if let Err(error) = changed {
             return self.not_done("by its recovery key", error, "recovery key");
         }
@@ -58,7 +58,7 @@ impl Office {
         if let Some(reply) = self.not_now(old).or_else(|| bad_length(new)) {
             return reply;
         }
-        match self.disk.change_passphrase(old, new) {
+        match self.tried(|| self.disk.change_passphrase(old, new)) {
             Ok(()) => {
                 lock(&self.attempts).right();
                 self.people.end_sessions();
@@ -77,7 +77,7 @@ impl Office {
             Ok(key) => key,
             Err(reply) => return reply,
         };
-        let made = self.disk.add_recovery_key(passphrase, &key);
+        let made = self.tried(|| self.disk.add_recovery_key(passphrase, &key));
         *lock(&self.recovery_key) = None;
         match made {
             Ok(()) => {
@@ -99,7 +99,7 @@ impl Office {
             Ok(key) => key,
             Err(typo) => return refused(Refusal::BadRecoveryKey, &typo.to_string(), 0),
         };
-        let confirmed = self.disk.confirm_recovery_key(&key);
+        let confirmed = self.tried(|| self.disk.confirm_recovery_key(&key));
         *lock(&self.recovery_key) = None;
         match confirmed {
             Ok(()) => {
