@@ -13,8 +13,10 @@ use thiserror::Error;
 pub const KIND_FAT32_CHS: u8 = 0x0b;
 /// FAT32 with sector numbers, which formatters use today.
 pub const KIND_FAT32: u8 = 0x0c;
-/// Linux data; our second partition.
+/// Linux data; our second partition while it holds nothing.
 pub const KIND_LINUX: u8 = 0x83;
+/// LUKS; our second partition from the moment that it may hold somebody's data.
+pub const KIND_LUKS: u8 = 0xe8;
 const KIND_GPT: u8 = 0xee;
 const TABLE: usize = 446;
 

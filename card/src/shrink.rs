@@ -22,7 +22,7 @@
 
 use crate::disk::{Disk, SECTOR};
 use crate::fat32::{Fat, FatError, Geometry, MIN_CLUSTERS, forget_free_count, set_size_and_root};
-use crate::mbr::{Entry, KIND_FAT32, KIND_FAT32_CHS, KIND_LINUX, Mbr, MbrError};
+use crate::mbr::{Entry, KIND_FAT32, KIND_FAT32_CHS, KIND_LINUX, KIND_LUKS, Mbr, MbrError};
 use crate::relocate::Moves;
 use crate::tree::{TreeError, walk};
 use std::io;
@@ -260,7 +260,7 @@ fn plan_with_data(
     second: Entry,
     geometry: Geometry,
 ) -> Result<Plan, CardError> {
-    if second.kind != KIND_LINUX {
+    if !matches!(second.kind, KIND_LINUX | KIND_LUKS) {
         return Err(further(2, second.kind));
     }
     if u64::from(second.start) < first.end() {
@@ -471,7 +471,8 @@ fn luks_header(disk: &mut impl Disk, start: u64, end: u64) -> Result<Option<u64>
 }
 
 /// Refuses an existing partition 2 unless it is encrypted or empty, because claiming the
-/// box formats it.
+/// box formats it. One that the table calls encrypted is: the box itself wrote that down,
+/// and claims it for nobody, also when its header is damaged.
 fn refuse_foreign_data(disk: &mut impl Disk, second: Entry, card: u64) -> Result<(), CardError> {
     let refused = |found: &str| {
         Err(CardError::FurtherPartition {
@@ -484,7 +485,7 @@ fn refuse_foreign_data(disk: &mut impl Disk, second: Entry, card: u64) -> Result
         return refused("it starts behind the end of the card");
     }
     let header = luks_header(disk, start, end)?;
-    if header == Some(0) {
+    if header == Some(0) || second.kind == KIND_LUKS {
         return Ok(());
     }
     let mut bytes = vec![0; ((end - start) * SECTOR).min(WIPE as u64) as usize];

@@ -3,7 +3,7 @@
 //! nacl-fast.min.js`.
 //! States: unclaimed, code (unclaimed with a setup code), late, locked, reset
 //! (locked, and the card asks for a factory reset), working, open, paperless
-//! (open without a recovery key), damaged (open, and the card fails), missing. Every passphrase but `right horse` is wrong; people
+//! (open without a recovery key), failing (open, and the card fails), damaged, missing. Every passphrase but `right horse` is wrong; people
 //! are added as they are typed.
 
 use console::{Assets, Listeners, serve};
@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "unclaimed" | "code" | "late" => Disk::Unclaimed,
             "locked" | "reset" => Disk::Locked,
             "working" => Disk::Working,
-            "open" | "paperless" | "damaged" => Disk::Open,
+            "damaged" => Disk::Damaged,
+            "open" | "paperless" | "failing" => Disk::Open,
             _ => Disk::Missing,
         },
         setup_code_needed: state == "code",
@@ -35,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         reset_code: Some("erase 3F2A-91C4".into()),
         reset_asked: state == "reset",
         name: "projectx".into(),
-        damage: if state == "damaged" {
+        damage: if state == "failing" {
             vec![Damage {
                 kind: DamageKind::Reading,
                 count: 3,

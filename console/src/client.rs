@@ -94,6 +94,12 @@ pub fn page(base_url: &str) -> Result<Page, ClientError> {
     })
 }
 
+/// The whole text of the page at `path`, `/forgot` say.
+pub fn text_of(base_url: &str, path: &str) -> Result<String, ClientError> {
+    let url = format!("{base_url}{path}");
+    Ok(body(&url, agent().get(&url).call())?.1)
+}
+
 /// `GET /status`.
 pub fn status(base_url: &str) -> Result<Shown, ClientError> {
     let url = format!("{base_url}/status");
@@ -128,6 +134,21 @@ pub fn confirm_recovery_key(base_url: &str, words: &str) -> Result<Answered, Cli
     let (token, sealed) = (page.token, Some(sealed));
     let sent = Post { token, sealed };
     post(base_url, "/keys/confirm", &sent, Some(&opens))
+}
+
+/// Opens a locked box by its recovery key and sets another passphrase.
+pub fn recover(base_url: &str, words: &str, new: &str) -> Result<Answered, ClientError> {
+    let page = page(base_url)?;
+    let contents = KeysContents {
+        purpose: "/recover".into(),
+        token: page.token.clone(),
+        recovery_key: Some(Secret::new(words.into())),
+        new: Some(Secret::new(new.into())),
+        ..KeysContents::default()
+    };
+    let (sealed, opens) = seal(&page.key, &contents)?;
+    let (token, sealed) = (page.token, Some(sealed));
+    post(base_url, "/recover", &Post { token, sealed }, Some(&opens))
 }
 
 /// `restart`, or `off` to switch the power off.

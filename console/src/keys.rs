@@ -3,7 +3,7 @@
 //! | request | contents | answer |
 //! | --- | --- | --- |
 //! | `GET /keys` | | the page; the front page while the disk is not open |
-//! | `GET /forgot` | | the page; the front page while the disk is not locked |
+//! | `GET /forgot` | | the page; the front page while the disk is neither locked nor damaged |
 //! | `GET /keys.js` | | the script of both |
 //! | `POST /keys/passphrase` | old, new | [`crate::answer::Answer`] |
 //! | `POST /keys/recovery` | old | the same, with a sealed [`Paper`] |

@@ -6,7 +6,7 @@
 
 use crate::form::SURE;
 use crate::parts::{View, show};
-use control::Status;
+use control::{Disk, Status};
 use maud::{Markup, html};
 
 /// `/keys.js`.
@@ -27,6 +27,7 @@ pub fn keys(status: &Status, view: &View) -> String {
             (view.answer())
             div #forms {
                 (new_key(status.recovery_key, view))
+                @if status.recovery_key { (backup()) }
                 h2 { "Change the passphrase" }
                 form data-post="/keys/passphrase" method=[view.method()]
                     action=[view.action("/keys/passphrase")] autocomplete="off" novalidate {
@@ -66,17 +67,38 @@ fn new_key(has_one: bool, view: &View) -> Markup {
     }
 }
 
-/// The page of a locked box.
+fn backup() -> Markup {
+    html! {
+        p.small { "On the card is a file header-backup.img: with it and your recovery key the box \
+                   opens its disk even when the card is damaged where the keys are. You may copy \
+                   the file to a computer: switch the box off first, then put the card into the \
+                   computer. Without the twelve words it is of no use to anybody. Copy it again \
+                   when you make another recovery key, and delete the old copy." }
+    }
+}
+
+/// The page of a locked box, or of one whose header is damaged.
 pub fn forgot(status: &Status, view: &View) -> String {
+    let damaged = status.disk == Disk::Damaged;
     let content = html! {
         main data-state="forgot" data-token=(view.token) data-key=(view.key)
             data-retry=(status.retry_after) {
-            h1 { "Forgotten the passphrase?" }
+            h1 {
+                @if damaged { "Open with the recovery key" } @else { "Forgotten the passphrase?" }
+            }
             (view.without_script())
             (view.answer())
             div #forms {
-                p { "With the recovery key, the twelve words on your paper, you can open the box \
-                     and choose another passphrase. Nothing is lost." }
+                p {
+                    "With the recovery key, the twelve words on your paper, you can open the box \
+                     and choose another passphrase. "
+                    @if damaged {
+                        "The old one is no longer good. The box takes the damaged part from its \
+                         backup, the file header-backup.img on the card."
+                    } @else {
+                        "Nothing is lost."
+                    }
+                }
                 form data-post="/recover" method=[view.method()]
                     action=[view.action("/recover")] autocomplete="off" novalidate {
                     (view.hidden())
@@ -89,12 +111,21 @@ pub fn forgot(status: &Status, view: &View) -> String {
                     (show())
                     button type="submit" { "Open and set the new passphrase" }
                 }
-                (reset(status, view))
+                @if damaged { (no_key_for_damaged()) } @else { (reset(status, view)) }
             }
         }
         p.back { a href="/" { "Back" } }
     };
     view.frame("Forgotten", "/keys.js", false, &content)
+}
+
+fn no_key_for_damaged() -> Markup {
+    html! {
+        h2 { "No recovery key?" }
+        p { "Then nobody can open the box, not even we. You can only begin anew: format the card \
+             and write it again. " strong { "All mail and everything else on the box is lost for \
+             ever" } " then." }
+    }
 }
 
 fn reset(status: &Status, view: &View) -> Markup {
@@ -191,7 +222,6 @@ mod tests {
     use super::*;
     use crate::parts::tests::{check_forms, check_sources, view};
     use crate::way::Way;
-    use control::Disk;
 
     fn status(recovery_key: bool, reset_asked: bool) -> Status {
         Status {
@@ -212,6 +242,18 @@ mod tests {
         let words = "You have no recovery key yet";
         assert!(keys(&status(false, false), &view(Way::Clear)).contains(words));
         assert!(!keys(&status(true, false), &view(Way::Clear)).contains(words));
+    }
+
+    #[test]
+    fn a_damaged_disk_asks_for_the_recovery_key_and_offers_no_reset() {
+        let damaged = Status {
+            disk: Disk::Damaged,
+            ..status(true, true)
+        };
+        let page = forgot(&damaged, &view(Way::Clear));
+        assert!(page.contains("data-post=\"/recover\""), "{page}");
+        assert!(page.contains("header-backup.img"), "{page}");
+        assert!(!page.contains("/factory-reset"), "{page}");
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn title(state: State) -> &'static str {
         State::Locked => "Your box is locked",
         State::Working => "One moment …",
         State::Open => "Your box is open",
+        State::Damaged => "The box needs your recovery key",
         State::Missing => "The card needs help",
     }
 }
@@ -110,6 +111,13 @@ fn body(state: State, status: &Status, view: &View) -> Markup {
             h2 { "After a power cut" }
             p { "After a power cut, or a restart, the box waits for your passphrase. Come \
                  back to this page then. Its address is " strong { (status.name) ".local" } "." }
+        },
+        State::Damaged => html! {
+            p { "The part of the card that says which keys open your disk is damaged. What is on \
+                 the disk is very likely whole, but no passphrase can open it now." }
+            p { strong { "Do not write a new card." } " The card holds a backup of that part, \
+                 which only your recovery key opens: the twelve words on your paper." }
+            a.button href="/forgot" { "Open with the recovery key" }
         },
         State::Missing => html! {
             p { "The box cannot find or read the part of the card that holds your data." }
@@ -255,6 +263,12 @@ mod tests {
             (Disk::Open, false, "is unlocked", "<form data-post"),
             (Disk::Open, false, "href=\"/people\"", "<form data-post"),
             (Disk::Locked, false, "data-post=\"/unlock\"", "/people"),
+            (
+                Disk::Damaged,
+                false,
+                "href=\"/forgot\"",
+                "<form data-post",
+            ),
             (Disk::Missing, false, "write a new one", "<form data-post"),
         ] {
             let page = page(disk, claimable, false, &view(Way::Clear));

@@ -51,7 +51,7 @@ impl Place {
         match self {
             Self::Front => true,
             Self::Keys | Self::People => state == State::Open,
-            Self::Forgot => state == State::Locked,
+            Self::Forgot => matches!(state, State::Locked | State::Damaged),
         }
     }
 }

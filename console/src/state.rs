@@ -3,7 +3,7 @@
 use control::{Disk, Status};
 use serde::{Deserialize, Serialize};
 
-/// The six faces of the page.
+/// The faces of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -15,6 +15,8 @@ pub enum State {
     Locked,
     /// A passphrase is being tried or the disk is being made.
     Working,
+    /// The disk's header is damaged, and the recovery key is needed.
+    Damaged,
     /// The disk is open.
     Open,
     /// The disk is missing or cannot be read.
@@ -29,6 +31,7 @@ impl State {
             Disk::Unclaimed => Self::TooLate,
             Disk::Locked => Self::Locked,
             Disk::Working => Self::Working,
+            Disk::Damaged => Self::Damaged,
             Disk::Open => Self::Open,
             Disk::Missing => Self::Missing,
         }
@@ -41,6 +44,7 @@ impl State {
             Self::TooLate => "too-late",
             Self::Locked => "locked",
             Self::Working => "working",
+            Self::Damaged => "damaged",
             Self::Open => "open",
             Self::Missing => "missing",
         }
@@ -63,7 +67,7 @@ mod tests {
     #[test]
     fn the_word_in_the_page_is_the_word_in_the_json() {
         use State::*;
-        for state in [Unclaimed, TooLate, Locked, Working, Open, Missing] {
+        for state in [Unclaimed, TooLate, Locked, Working, Damaged, Open, Missing] {
             let json = serde_json::to_string(&state).unwrap();
             assert_eq!(json, format!("\"{}\"", state.word()));
         }

@@ -226,7 +226,11 @@ fn a_factory_reset_needs_a_token() {
 
 #[test]
 fn the_pages_of_the_keys_are_there_in_their_state_only() {
-    for (disk, keys, forgot) in [(Disk::Open, 200, 303), (Disk::Locked, 303, 200)] {
+    for (disk, keys, forgot) in [
+        (Disk::Open, 200, 303),
+        (Disk::Locked, 303, 200),
+        (Disk::Damaged, 303, 200),
+    ] {
         let console = Box::start(disk);
         assert_eq!(console.get("/keys").status, keys, "{disk:?}");
         assert_eq!(console.get("/forgot").status, forgot, "{disk:?}");

@@ -152,6 +152,9 @@ pub enum Disk {
     Locked,
     /// A passphrase is being tried or the disk is being made.
     Working,
+    /// A passphrase is set, but the disk's header is damaged: only the recovery
+    /// key can open it, with the header's backup on the card.
+    Damaged,
     /// Open and mounted.
     Open,
     /// The second partition is missing or cannot be read.

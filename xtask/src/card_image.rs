@@ -84,7 +84,7 @@ impl Layout {
 /// A partition as the MBR gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
-    /// The type byte; 0x0c is FAT32, 0x83 is Linux.
+    /// The type byte; 0x0c is FAT32, 0x83 is Linux, 0xe8 is LUKS.
     pub kind: u8,
     /// First sector.
     pub start: u32,
@@ -430,6 +430,23 @@ fn is_zero(bytes: &[u8]) -> bool {
 /// Reads one file of the boot partition.
 pub fn read_file(card: &Path, name: &str) -> Result<Vec<u8>, CardError> {
     Ok(mtool("mtype", card).arg(format!("::/{name}")).output()?)
+}
+
+/// Puts a file into the root of the boot partition, over one of the same name.
+pub fn put_file(card: &Path, name: &str, bytes: &[u8]) -> Result<(), CardError> {
+    let folder = tempfile::tempdir().map_err(at(card))?;
+    let file = folder.path().join(name);
+    fs::write(&file, bytes).map_err(at(&file))?;
+    copy_onto(card, folder.path())
+}
+
+/// Writes over the start of a partition.
+pub fn overwrite_start(card: &Path, part: Partition, bytes: &[u8]) -> Result<(), CardError> {
+    OpenOptions::new()
+        .write(true)
+        .open(card)
+        .and_then(|file| file.write_all_at(bytes, u64::from(part.start) * SECTOR))
+        .map_err(at(card))
 }
 
 /// A tool of mtools, pointed at the boot partition of a card.

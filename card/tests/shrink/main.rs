@@ -5,7 +5,7 @@ mod explained;
 mod legal;
 mod support;
 
-use card::mbr::{Entry, KIND_FAT32, KIND_LINUX, Mbr};
+use card::mbr::{Entry, KIND_FAT32, KIND_LINUX, KIND_LUKS, Mbr};
 use card::{CardError, Outcome, plan, prepare};
 use std::collections::HashSet;
 use std::os::unix::fs::FileExt;
@@ -286,6 +286,22 @@ fn with_partition_2(card: &Card, content: &[(u64, &[u8])]) -> support::TestDisk 
         disk.put(1028 * MIB + offset / 512 * 512, &sectors);
     }
     disk
+}
+
+#[test]
+fn a_disk_in_use_with_a_damaged_header_is_left_as_it_is() {
+    let card = Card::filled(1028, 8, 512);
+    let (zeros, noise) = (vec![0; 0x8000], noise(0x8000));
+    for content in [&zeros, &noise] {
+        let mut disk = with_partition_2(&card, &[(0, content)]);
+        disk.set_partition(1, entry(KIND_LUKS, 1028 * 2048, 1 << 20));
+        let writes = disk.writes();
+        assert_eq!(prepare(&mut disk).unwrap(), Outcome::AlreadyDone);
+        assert_eq!(disk.writes(), writes);
+    }
+    let mut beyond = with_partition_2(&card, &[]);
+    beyond.set_partition(1, entry(KIND_LUKS, 8192 * 2048, 1 << 20));
+    refused(beyond, "starts behind the end of the card");
 }
 
 /// Pseudo-random bytes.

@@ -108,7 +108,7 @@ fn after_the_power_cut(card: &Path) -> Result<()> {
     let boot = card_image::partition(card, 1)?;
     let data = card_image::partition(card, 2)?;
     ensure!(
-        (boot.kind, data.kind) == (0x0c, 0x83),
+        (boot.kind, data.kind) == (0x0c, 0xe8),
         "partition types: {boot:?}, {data:?}"
     );
     ensure!(
@@ -211,9 +211,15 @@ fn refuses_to_restart(page: &str) -> Result<()> {
 
 /// Sets the passphrase of a fresh box and waits until its disk is open.
 pub(super) fn claim(machine: &mut Machine, passphrase: &str) -> Result<()> {
+    claim_with_key(machine, passphrase).map(drop)
+}
+
+/// The same; the words of the recovery key, which nobody has confirmed.
+pub(super) fn claim_with_key(machine: &mut Machine, passphrase: &str) -> Result<String> {
     let answer = client::claim(&machine.page(), passphrase, None)?;
     ensure!(answer.ok, "claiming a fresh box: {answer:?}");
-    wait_until_open(machine)
+    wait_until_open(machine)?;
+    answer.recovery_key.context("claiming gave no recovery key")
 }
 
 fn wait_until_open(machine: &mut Machine) -> Result<()> {

@@ -10,7 +10,9 @@ mod card_unreadable;
 mod cut_while_claiming;
 mod damaged_system;
 mod disk_failing;
+mod factory_reset;
 mod first_boot_virt;
+mod header_restored;
 pub mod home_network;
 mod locked_listens;
 pub mod mail;
@@ -82,6 +84,16 @@ pub const ALL: &[Scenario] = &[
         name: "locked_listens",
         about: "every open port of a box before unlock has its reason; a cable's result on the card",
         run: locked_listens::run,
+    },
+    Scenario {
+        name: "factory_reset",
+        about: "a browser changes the keys; then the reset: nothing that was good opens anything",
+        run: factory_reset::run,
+    },
+    Scenario {
+        name: "header_restored",
+        about: "both copies of the disk's header are lost: the recovery key restores it",
+        run: header_restored::run,
     },
     Scenario {
         name: "cut_while_claiming",
@@ -336,6 +348,7 @@ impl Lab {
             recording,
         })?)
     }
+
 }
 
 /// Runs the owner's way through the page and leaves pictures of it in `folder`;

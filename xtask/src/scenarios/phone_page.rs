@@ -143,7 +143,7 @@ fn restart(machine: &mut Machine, browser: &Browser, page: &str, time: usize) ->
 
 /// Writes the recovery key down and types the two words that the page asks for;
 /// a wrong one first.
-fn put_on_paper(browser: &Browser) -> Result<Vec<String>> {
+pub(super) fn put_on_paper(browser: &Browser) -> Result<Vec<String>> {
     let words = browser.texts("#words li")?;
     ensure!(words.len() == 12, "the recovery key is {words:?}");
     ensure!(

@@ -2,7 +2,7 @@
 //!
 //! The FAT is mounted read-only. For a write it is mounted anew, writable and synchronous,
 //! and read-only again right after. The files of the slots are never written here, so they
-//! stay where they are, and a power cut costs at most the text file at work.
+//! stay where they are, and a power cut costs at most the one file at work.
 
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File, OpenOptions};

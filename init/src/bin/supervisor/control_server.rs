@@ -141,13 +141,14 @@ impl Office {
     }
 
     fn status(&self, at_work: bool) -> Status {
-        use control::Disk::{Locked, Missing, Open, Unclaimed, Working};
+        use control::Disk::{Damaged, Locked, Missing, Open, Unclaimed, Working};
         let disk = if at_work {
             Working
         } else if self.disk.is_open() {
             Open
         } else {
             match self.disk.is_claimed() {
+                Ok(true) if self.disk.is_damaged() => Damaged,
                 Ok(true) => Locked,
                 Ok(false) => Unclaimed,
                 Err(_) => Missing,
@@ -205,6 +206,10 @@ impl Office {
             Ok(key) => key,
             Err(reply) => return reply,
         };
+        // One that is left opens a disk that is no more.
+        if let Err(error) = Disk::remove_header_backup() {
+            log::line(&format!("disk: the old backup of a header stays: {error}"));
+        }
         log::line("disk: being made");
         *lock(&self.recovery_key) = Some(false);
         match self.outcome(self.disk.claim(passphrase, &key)) {
@@ -226,6 +231,11 @@ impl Office {
                 return refused(Refusal::WrongState, words, 0);
             }
             Err(error) => return unreadable(&error),
+        }
+        if self.disk.is_damaged() {
+            let words = "The header of the disk is damaged, so no passphrase can open it. Use \
+                         the recovery key.";
+            return refused(Refusal::WrongState, words, 0);
         }
         if let Some(reply) = self.too_soon() {
             return reply;
@@ -277,6 +287,9 @@ impl Office {
                 clock::raise_to_remembered();
                 clock::remember(&self.disk);
                 log::line("unlocked");
+                if let Err(error) = self.keep_header_backup(None) {
+                    log::line(&format!("disk: {error}"));
+                }
                 Reply::Done
             }
             Err(DiskError::WrongPassphrase) => {

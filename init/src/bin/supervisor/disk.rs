@@ -5,9 +5,14 @@
 //! A disk in the making carries the label [`IN_THE_MAKING`]. It gets its final
 //! label when its file system stands, and is mounted only then. So a power cut
 //! in between, however long Argon2id takes, leaves a disk that holds nothing and
-//! may be claimed again; and nothing that may hold data is ever made anew.
+//! may be claimed again; and nothing that may hold data is ever made anew. That it
+//! may, the card's partition table says as well (`table.rs`): a disk whose header is
+//! damaged is told from a new one, and gets its header back from the card
+//! (`header_backup.rs`).
 
+pub mod header_backup;
 mod keys;
+mod table;
 
 use crate::{damage, log};
 use control::{RecoveryKey, Secret};
@@ -17,6 +22,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Label of a disk whose file system is not finished.
 const IN_THE_MAKING: &str = "projectx-new";
@@ -96,34 +102,96 @@ pub enum DiskError {
     /// The file system could not be mounted.
     #[error("/data: not mounted: {0}")]
     Mount(nix::Error),
+    /// The card's partition table could not be read or written.
+    #[error("the card's partition table: {0}")]
+    Table(io::Error),
+    /// The backup of the header could not be made, read or written.
+    #[error("the backup of the disk's header: {0}")]
+    Backup(io::Error),
+    /// The header is damaged, and the card has no backup that could take its place.
+    #[error("the card has no good backup of the disk's header")]
+    NoBackup,
 }
 
 /// The second partition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Disk {
     device: Option<String>,
+    /// The card that it is on, which has the partition table.
+    card: Option<String>,
+    /// Whether its header is damaged; `None` is not known yet.
+    damaged: Mutex<Option<bool>>,
 }
 
 impl Disk {
     /// Finds it by what the initramfs wrote down in `/run/projectx/card`.
     pub fn find() -> Self {
-        let device = std::fs::read_to_string("/run/projectx/card")
-            .unwrap_or_default()
-            .lines()
-            .find_map(|line| line.strip_prefix("data=").map(str::to_string))
-            .filter(|device| Path::new(device).exists());
-        Self { device }
+        let text = std::fs::read_to_string("/run/projectx/card").unwrap_or_default();
+        let named = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name).map(str::to_string))
+                .filter(|device| Path::new(device).exists())
+        };
+        Self {
+            device: named("data="),
+            card: named("disk="),
+            damaged: Mutex::default(),
+        }
     }
 
     /// Whether it may hold somebody's data: any LUKS header, the first or a
-    /// second one, without the label of a disk in the making.
+    /// second one, without the label of a disk in the making; or none at all where
+    /// the partition table says that there was one.
     ///
     /// # Errors
     /// When the device can't be read: it must then not be taken for a new one.
     pub fn is_claimed(&self) -> io::Result<bool> {
-        match &self.device {
-            Some(device) => holds_a_finished_header(&File::open(device)?),
-            None => Err(io::ErrorKind::NotFound.into()),
+        let device = self.device.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        match header_on(&File::open(device)?)? {
+            Header::Finished => Ok(true),
+            Header::InTheMaking => Ok(false),
+            Header::None => match &self.card {
+                Some(card) => table::says_in_use(Path::new(card)),
+                None => Ok(false),
+            },
+        }
+    }
+
+    /// Whether it may hold somebody's data and no copy of its header is good any
+    /// more (cryptsetup-isLuks(8)). Looked at once, and again when that may have changed.
+    pub fn is_damaged(&self) -> bool {
+        let mut known = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.get_or_insert_with(|| {
+            let Some(device) = &self.device else {
+                return false;
+            };
+            if !self.is_claimed().is_ok_and(|claimed| claimed) {
+                return false;
+            }
+            match run(CRYPTSETUP, &["isLuks", "--type=luks2", device], None) {
+                Ok(_) => false,
+                Err(DiskError::Start { tool, source }) => {
+                    log::line(&format!("{tool}: not started: {source}"));
+                    false
+                }
+                Err(_) => {
+                    log::line("disk: its header is damaged");
+                    true
+                }
+            }
+        })
+    }
+
+    /// What is known of the header has changed.
+    fn look_again(&self) {
+        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Writes down in the partition table whether it may hold data.
+    fn set_in_use(&self, in_use: bool) -> Result<(), DiskError> {
+        match &self.card {
+            Some(card) => table::set_in_use(Path::new(card), in_use).map_err(DiskError::Table),
+            None => Ok(()),
         }
     }
 
@@ -143,12 +211,17 @@ impl Disk {
         let mut arguments = FORMAT.to_vec();
         arguments.push(device);
         close_mapper();
+        // First: a cut while the headers are wiped must not look like a damaged disk.
+        self.set_in_use(false)?;
+        self.look_again();
         // With the recovery key first: it needs no slow function, so the passphrase's is
         // gone through once and not for each of these steps.
         run(CRYPTSETUP, &arguments, Some(recovery.words()))?;
         self.first_passphrase(recovery, passphrase)?;
         self.map_first(recovery)?;
-        make_file_system(device)
+        make_file_system()
+            .and_then(|()| self.set_in_use(true))
+            .and_then(|()| finish(device))
             .and_then(|()| mount_data())
             .inspect_err(|_| close_mapper())
     }
@@ -159,12 +232,11 @@ impl Disk {
             return Ok(());
         }
         self.map(key)?;
-        damage::before_check(Path::new(MAPPER));
-        // What can be mended without a question is; the rest is left for the
-        // kernel to find, which then mounts read-only (e2fsck(8), -p).
-        if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {
+        // As on a card that was flashed again; the next start tries again.
+        if let Err(error) = self.set_in_use(true) {
             log::line(&format!("disk: {error}"));
         }
+        check_file_system();
         mount_data().inspect_err(|_| close_mapper())
     }
 
@@ -184,7 +256,16 @@ const HEADERS: [u64; 10] = [
     0, 0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000,
 ];
 
-fn holds_a_finished_header(device: &File) -> io::Result<bool> {
+/// What kind of header there is, of the two or more places for one.
+#[derive(Debug, PartialEq, Eq)]
+enum Header {
+    None,
+    InTheMaking,
+    Finished,
+}
+
+fn header_on(device: &File) -> io::Result<Header> {
+    let mut found = Header::None;
     for offset in HEADERS {
         let mut start = [0; 72];
         device.read_exact_at(&mut start, offset)?;
@@ -193,21 +274,38 @@ fn holds_a_finished_header(device: &File) -> io::Result<bool> {
         } else {
             b"SKUL\xba\xbe"
         };
+        if !start.starts_with(magic) {
+            continue;
+        }
         let label = start[24..]
             .split(|byte| *byte == 0)
             .next()
             .unwrap_or_default();
-        if start.starts_with(magic) && label != IN_THE_MAKING.as_bytes() {
-            return Ok(true);
+        if label != IN_THE_MAKING.as_bytes() {
+            return Ok(Header::Finished);
         }
+        found = Header::InTheMaking;
     }
-    Ok(false)
+    Ok(found)
 }
 
-fn make_file_system(device: &str) -> Result<(), DiskError> {
+fn make_file_system() -> Result<(), DiskError> {
     run("/usr/sbin/mke2fs", &MAKE_EXT4, None)?;
     nix::unistd::sync();
+    Ok(())
+}
+
+fn finish(device: &str) -> Result<(), DiskError> {
     run(CRYPTSETUP, &["config", "--label", FINISHED, device], None).map(drop)
+}
+
+/// What can be mended without a question is; the rest is left for the kernel to
+/// find, which then mounts read-only (e2fsck(8), -p).
+fn check_file_system() {
+    damage::before_check(Path::new(MAPPER));
+    if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {
+        log::line(&format!("disk: {error}"));
+    }
 }
 
 fn mount_data() -> Result<(), DiskError> {
@@ -296,9 +394,11 @@ mod tests {
     #[test]
     fn a_blank_disk_and_one_in_the_making_may_be_claimed() {
         let making = [(0, FIRST, IN_THE_MAKING), (0x4000, SECOND, IN_THE_MAKING)];
-        for headers in [&[][..], &making[..1], &making[..]] {
-            assert!(
-                !holds_a_finished_header(&disk(headers)).unwrap(),
+        assert_eq!(header_on(&disk(&[])).unwrap(), Header::None);
+        for headers in [&making[..1], &making[..]] {
+            assert_eq!(
+                header_on(&disk(headers)).unwrap(),
+                Header::InTheMaking,
                 "{headers:?}"
             );
         }
@@ -314,8 +414,9 @@ mod tests {
             // Somebody else's, with larger metadata.
             &[(0x40_0000, SECOND, "")],
         ] {
-            assert!(
-                holds_a_finished_header(&disk(headers)).unwrap(),
+            assert_eq!(
+                header_on(&disk(headers)).unwrap(),
+                Header::Finished,
                 "{headers:?}"
             );
         }
@@ -325,7 +426,35 @@ mod tests {
     fn a_disk_that_cannot_be_read_is_not_taken_for_a_new_one() {
         let short = tempfile::tempfile().unwrap();
         short.set_len(0x5000).unwrap();
-        assert!(holds_a_finished_header(&short).is_err());
-        assert!(Disk { device: None }.is_claimed().is_err());
+        assert!(header_on(&short).is_err());
+        assert!(Disk::default().is_claimed().is_err());
+    }
+
+    #[test]
+    fn a_disk_in_use_without_any_header_is_claimed_and_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (device, card) = (path("disk"), path("card"));
+        File::create(&device).unwrap().set_len(16 << 20).unwrap();
+        std::fs::write(&card, table::tests::sector(0x83)).unwrap();
+        let disk = Disk {
+            device: Some(device.clone()),
+            card: Some(card.clone()),
+            ..Disk::default()
+        };
+        assert!(!disk.is_claimed().unwrap() && !disk.is_damaged());
+        disk.set_in_use(true).unwrap();
+        disk.look_again();
+        assert!(disk.is_claimed().unwrap() && disk.is_damaged());
+        // A header in the making is what a cut while claiming or a reset leaves.
+        let file = File::options().write(true).open(&device).unwrap();
+        file.write_all_at(FIRST, 0).unwrap();
+        file.write_all_at(IN_THE_MAKING.as_bytes(), 24).unwrap();
+        disk.look_again();
+        assert!(!disk.is_claimed().unwrap() && !disk.is_damaged());
+        // A table that can't be read proves nothing.
+        file.write_all_at(&[0; 72], 0).unwrap();
+        std::fs::write(&card, [0; 512]).unwrap();
+        assert!(disk.is_claimed().is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! a wrong one by its checksum and costs nothing.
 
 use super::{Office, bad_length, lock, refused, unreadable};
-use crate::disk::DiskError;
+use crate::disk::{Disk, DiskError, header_backup};
 use crate::log;
 use control::{RecoveryKey, Refusal, Reply, Secret};
 
@@ -46,12 +46,50 @@ impl Office {
         }
         // Before anything is mounted: a cut in between leaves a locked disk with
         // the old passphrase, the new one or both, and the recovery key.
-        let changed = self.tried(|| self.disk.change_passphrase(key.words(), passphrase));
-        if let Err(error) = changed {
-            return self.not_done("by its recovery key", error, "recovery key");
+        let changed = self.tried(|| self.with_good_header(&key, passphrase));
+        match changed {
+            Ok(()) => {}
+            Err(DiskError::NoBackup) => {
+                let words = format!(
+                    "The header of the disk is damaged, and the card has no file {} that could \
+                     take its place. If you have a copy of that file, put it on the card, start \
+                     the box and come back to this page. Nothing was changed.",
+                    header_backup::NAME
+                );
+                return wrong_state(&words);
+            }
+            Err(error) => return self.not_done("by its recovery key", error, "recovery key"),
         }
         log::line("disk: a new passphrase by the recovery key");
         self.unlock(passphrase)
+    }
+
+    /// A header or a key slot that is damaged comes back from the card before.
+    fn with_good_header(&self, key: &RecoveryKey, new: &Secret) -> Result<(), DiskError> {
+        let change = || self.disk.change_passphrase(key.words(), new);
+        if !self.disk.is_damaged() {
+            match change() {
+                Err(DiskError::WrongPassphrase) => {}
+                changed => return changed,
+            }
+        }
+        match self.disk.restore_header(key) {
+            Err(DiskError::NoBackup) if !self.disk.is_damaged() => {
+                return Err(DiskError::WrongPassphrase);
+            }
+            restored => restored?,
+        }
+        log::line("disk: its header was restored from the card");
+        change()
+    }
+
+    /// Sees to it that the card has the backup of the header that belongs to the
+    /// recovery key; `key`, if it is known, is tried on a new one.
+    pub(super) fn keep_header_backup(&self, key: Option<&RecoveryKey>) -> Result<(), DiskError> {
+        if self.disk.keep_header_backup(key)? {
+            log::line("disk: a backup of its header is on the card");
+        }
+        Ok(())
     }
 
     pub(super) fn change_passphrase(&self, old: &Secret, new: &Secret) -> Reply {
@@ -83,6 +121,10 @@ impl Office {
             Ok(()) => {
                 lock(&self.attempts).right();
                 log::line("disk: a new recovery key");
+                // The one before may just have been confirmed by being used.
+                if let Err(error) = self.keep_header_backup(None) {
+                    log::line(&format!("disk: {error}"));
+                }
                 Reply::RecoveryKey {
                     words: key.words().clone(),
                 }
@@ -105,7 +147,23 @@ impl Office {
             Ok(()) => {
                 lock(&self.attempts).right();
                 log::line("disk: the owner has the recovery key");
-                Reply::Done
+                let Err(error) = self.keep_header_backup(Some(&key)) else {
+                    return Reply::Done;
+                };
+                log::line(&format!("disk: {error}"));
+                // Rather none than one that an older key opens.
+                let old = Disk::remove_header_backup();
+                let words = format!(
+                    "The recovery key is good, but the box could not put a backup of the disk's \
+                     header on the card: {error}. Delete what you put on the card yourself, then \
+                     try again.{}",
+                    old.map_or_else(
+                        |_| " An older backup that an older recovery key opens may still be on \
+                             the card, as header-backup.img.",
+                        |()| ""
+                    )
+                );
+                refused(Refusal::Failed, &words, 0)
             }
             Err(error) => self.not_done("recovery key", error, "recovery key"),
         }

@@ -7,6 +7,7 @@
 //! that stays on the card means nothing to the disk that is made afterwards.
 
 use super::{Office, lock, refused, unreadable};
+use crate::disk::{Disk, header_backup};
 use crate::log;
 use control::{Refusal, Reply};
 use std::fs;
@@ -87,6 +88,16 @@ impl Office {
             return refused(Refusal::WrongState, words, 0);
         }
         log::line("disk: factory reset");
+        // First, so that a power cut leaves no backup that opens what is still there.
+        if let Err(error) = Disk::remove_header_backup() {
+            log::line(&format!("disk: the backup of its header stays: {error}"));
+            let words = format!(
+                "Nothing was destroyed yet: the file {} on the card could not be deleted ({error}). \
+                 Switch the box off, delete that file at a computer, and try again.",
+                header_backup::NAME
+            );
+            return refused(Refusal::Failed, &words, 0);
+        }
         match self.disk.erase() {
             Ok(()) => {
                 lock(&self.attempts).right();

@@ -35,7 +35,7 @@ pub(super) const QUICK: [&str; 2] = ["--pbkdf=pbkdf2", "--pbkdf-force-iterations
 
 /// What a key is tried for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Try {
+pub(super) enum Try {
     /// Nothing is opened or closed.
     Test,
     /// The disk is mapped.
@@ -44,9 +44,9 @@ enum Try {
 
 /// Which slots hold a key, and which recovery key was confirmed.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Slots {
-    active: Vec<u32>,
-    confirmed: Vec<u32>,
+pub(super) struct Slots {
+    pub(super) active: Vec<u32>,
+    pub(super) confirmed: Vec<u32>,
     /// Tokens of ours, also of keys that are gone.
     tokens: Vec<u32>,
 }
@@ -149,11 +149,12 @@ impl Disk {
     pub fn erase(&self) -> Result<(), DiskError> {
         let device = self.device()?;
         close_mapper();
+        self.look_again();
         run(CRYPTSETUP, &["erase", "--batch-mode", device], None)?;
         let label = ["config", "--label", IN_THE_MAKING, device];
         run(CRYPTSETUP, &label, None)?;
         nix::unistd::sync();
-        Ok(())
+        self.set_in_use(false)
     }
 
     /// What `factory-reset.txt` on the card has to say for this disk: eight
@@ -204,7 +205,7 @@ impl Disk {
         try_recovery(self.device()?, key.words(), RECOVERY[0], Try::Open)
     }
 
-    fn device(&self) -> Result<&str, DiskError> {
+    pub(super) fn device(&self) -> Result<&str, DiskError> {
         self.device.as_deref().ok_or(DiskError::Missing)
     }
 }
@@ -244,7 +245,7 @@ fn try_recovery(device: &str, words: &Secret, slot: u32, what: Try) -> Result<()
 }
 
 /// What `cryptsetup open` said. A slot without a key opens nothing.
-fn cryptsetup_open(
+pub(super) fn cryptsetup_open(
     device: &str,
     key: &Secret,
     slot: Option<u32>,
@@ -287,7 +288,7 @@ fn add(
 }
 
 /// Destroys the key in a slot.
-fn kill(device: &str, slot: u32) -> Result<(), DiskError> {
+pub(super) fn kill(device: &str, slot: u32) -> Result<(), DiskError> {
     let slot = slot.to_string();
     let arguments = ["luksKillSlot", "--batch-mode", device, &slot];
     run(CRYPTSETUP, &arguments, None).map(drop)
@@ -316,24 +317,32 @@ fn confirm(device: &str, slot: u32) -> Result<(), DiskError> {
     Ok(())
 }
 
-fn remove_token(device: &str, slot: u32) -> Result<(), DiskError> {
+pub(super) fn remove_token(device: &str, slot: u32) -> Result<(), DiskError> {
     let id = format!("--token-id={slot}");
     run(CRYPTSETUP, &["token", "remove", &id, device], None).map(drop)
 }
 
-fn read_slots(device: &str) -> Result<Slots, DiskError> {
+pub(super) fn read_slots(device: &str) -> Result<Slots, DiskError> {
+    slots_in(&metadata(device)?).ok_or_else(unknown_metadata)
+}
+
+/// The metadata's JSON text, of the header or of a backup of it.
+pub(super) fn metadata(device: &str) -> Result<serde_json::Value, DiskError> {
     let arguments = ["luksDump", "--dump-json-metadata", device];
     let output = run(CRYPTSETUP, &arguments, None)?;
-    slots_in(&output.stdout).ok_or_else(|| DiskError::Tool {
+    serde_json::from_slice(&output.stdout).map_err(|_| unknown_metadata())
+}
+
+fn unknown_metadata() -> DiskError {
+    DiskError::Tool {
         tool: CRYPTSETUP,
-        status: output.status.to_string(),
+        status: "success".into(),
         words: "the header of the disk is not as LUKS2 has it".into(),
-    })
+    }
 }
 
 /// From the metadata's JSON (LUKS2 On-Disk Format Specification, 3).
-fn slots_in(metadata: &[u8]) -> Option<Slots> {
-    let metadata: serde_json::Value = serde_json::from_slice(metadata).ok()?;
+fn slots_in(metadata: &serde_json::Value) -> Option<Slots> {
     let number = |text: &String| text.parse::<u32>().ok();
     let active: Vec<u32> = metadata["keyslots"]
         .as_object()?
@@ -361,23 +370,23 @@ fn slots_in(metadata: &[u8]) -> Option<Slots> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::FORMAT;
     use super::*;
 
-    fn secret(text: &str) -> Secret {
+    pub(in super::super) fn secret(text: &str) -> Secret {
         Secret::new(text.into())
     }
 
-    fn recovery(byte: u8) -> RecoveryKey {
+    pub(in super::super) fn recovery(byte: u8) -> RecoveryKey {
         RecoveryKey::from_random(&[byte; 16]).unwrap()
     }
 
-    const OLD: &str = "Zwölf Boxkämpfer";
+    pub(in super::super) const OLD: &str = "Zwölf Boxkämpfer";
 
     /// A disk as a claim leaves it, in a file: AES in user space, and a passphrase
     /// that is quick to try.
-    fn disk() -> (Disk, tempfile::TempDir) {
+    pub(in super::super) fn disk() -> (Disk, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
         File::create(&path).unwrap().set_len(20 << 20).unwrap();
@@ -389,11 +398,12 @@ mod tests {
         add(&device, recovery(1).words(), &secret(OLD), 0, &QUICK).unwrap();
         let disk = Disk {
             device: Some(device),
+            ..Disk::default()
         };
         (disk, folder)
     }
 
-    fn opens(disk: &Disk, key: &str) -> bool {
+    pub(in super::super) fn opens(disk: &Disk, key: &str) -> bool {
         match disk.check(&secret(key)) {
             Ok(()) => true,
             Err(DiskError::WrongPassphrase) => false,
@@ -401,7 +411,7 @@ mod tests {
         }
     }
 
-    fn opens_by(disk: &Disk, key: &RecoveryKey) -> bool {
+    pub(in super::super) fn opens_by(disk: &Disk, key: &RecoveryKey) -> bool {
         opens(disk, key.words().expose())
     }
 
@@ -505,7 +515,7 @@ mod tests {
         assert!(disk.check(recovery(1).words()).is_err());
         assert!(slots(&disk).active.is_empty());
         let file = File::open(folder.path().join("disk")).unwrap();
-        assert!(!super::super::holds_a_finished_header(&file).unwrap());
+        assert!(super::super::header_on(&file).unwrap() == super::super::Header::InTheMaking);
     }
 
     #[test]
@@ -515,6 +525,6 @@ mod tests {
         assert_ne!(one, two);
         let output = |code: &str| code.len() == 9 && code.as_bytes()[4] == b'-';
         assert!(output(&one) && output(&two), "{one} {two}");
-        assert_eq!(Disk { device: None }.reset_code(), None);
+        assert_eq!(Disk::default().reset_code(), None);
     }
 }
