@@ -55,7 +55,7 @@ function startKeys() {
   function problem(form) {
     const length = (text) => new TextEncoder().encode(text.normalize("NFC")).length;
     const old = field(form, "old");
-    if (old && length(old.value) < 8) return "Please give the passphrase until now.";
+    if (old && length(old.value) < 8) return "Please give the passphrase.";
     const key = field(form, "recovery_key");
     if (key && !key.value.trim()) return "Please type the twelve words of the recovery key.";
     const fresh = field(form, "new");
@@ -111,6 +111,10 @@ function startKeys() {
     if (reply.ok && main.dataset.state === "forgot") {
       part("forms").hidden = true;
       setTimeout(() => location.assign("/"), 3000);
+    }
+    if (reply.ok && main.dataset.state === "usb-key") {
+      part("forms").hidden = true;
+      setTimeout(() => location.reload(), 4000);
     }
     wait(reply.retry_after);
   }

@@ -67,6 +67,7 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     let mut addresses = Vec::new();
+    let mut usb_key = false;
     loop {
         let reply = match wire::read(&mut reader)? {
             Request::Status => Reply::Status(status.clone()),
@@ -90,6 +91,15 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::FactoryReset => {
                 status.disk = Disk::Unclaimed;
                 Reply::Done
+            }
+            Request::UsbKey => Reply::UsbKey { on: usb_key },
+            Request::TurnUsbKeyOn { passphrase } => {
+                usb_key = true;
+                open(&mut status, &passphrase)
+            }
+            Request::TurnUsbKeyOff { passphrase } => {
+                usb_key = false;
+                open(&mut status, &passphrase)
             }
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
             Request::Prove { passphrase, .. } => open(&mut status, &passphrase),

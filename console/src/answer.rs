@@ -158,7 +158,7 @@ impl Outcome {
                 retry_after,
                 ..outcome
             }),
-            Reply::Status(_) => Err(NoAnswer::Broken),
+            Reply::Status(_) | Reply::UsbKey { .. } => Err(NoAnswer::Broken),
         }
     }
 

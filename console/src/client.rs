@@ -151,6 +151,25 @@ pub fn recover(base_url: &str, words: &str, new: &str) -> Result<Answered, Clien
     post(base_url, "/recover", &Post { token, sealed }, Some(&opens))
 }
 
+/// Turns the USB stick's key `on` or `off`.
+pub fn usb_key(base_url: &str, what: &str, passphrase: &str) -> Result<Answered, ClientError> {
+    let path = if what == "on" {
+        "/usb-key/on"
+    } else {
+        "/usb-key/off"
+    };
+    let page = page(base_url)?;
+    let contents = KeysContents {
+        purpose: path.into(),
+        token: page.token.clone(),
+        old: Some(Secret::new(passphrase.into())),
+        ..KeysContents::default()
+    };
+    let (sealed, opens) = seal(&page.key, &contents)?;
+    let (token, sealed) = (page.token, Some(sealed));
+    post(base_url, path, &Post { token, sealed }, Some(&opens))
+}
+
 /// `restart`, or `off` to switch the power off.
 pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
     let path = if what == "restart" {

@@ -37,6 +37,10 @@ pub fn keys(status: &Status, view: &View) -> String {
                     (show())
                     button type="submit" { "Change it" }
                 }
+                h2 { "USB stick instead of the passphrase" }
+                p { "After a power cut the box can open its disk by itself, with a USB stick of \
+                     yours in it. That is off unless you turn it on." }
+                a.button href="/usb-key" { "USB stick" }
             }
             (paper(view))
         }

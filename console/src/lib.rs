@@ -23,6 +23,7 @@
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
 //! | what the owner of a failing card reads | `damage.rs` |
+//! | the USB stick instead of the passphrase | `usb_page.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
 
 mod answer;
@@ -47,6 +48,7 @@ pub mod state;
 mod supervisor;
 mod tls;
 mod tokens;
+mod usb_page;
 mod way;
 
 pub use page::Assets;

@@ -31,7 +31,7 @@ impl Place {
             "/recover" | "/factory-reset" => Self::Forgot,
             // The paper was shown instead of another page; nothing waits there.
             "/keys/confirm" => Self::Front,
-            path if path.starts_with("/keys") => Self::Keys,
+            path if path.starts_with("/keys") || path.starts_with("/usb-key") => Self::Keys,
             path if path.starts_with("/people") => Self::People,
             _ => Self::Front,
         }

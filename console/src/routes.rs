@@ -5,6 +5,7 @@
 //! | `GET /` | the page for the state the box is in |
 //! | `GET /people` `/people.js`, `POST /people/…` | `people.rs` |
 //! | `GET /keys` `/forgot`, `POST /keys/…` `/recover` `/factory-reset` | `keys.rs` |
+//! | `GET /usb-key`, `POST /usb-key/…` | `usb_page.rs` |
 //! | `GET /status` | [`crate::state::Shown`] as JSON |
 //! | `GET /style.css` `/no-script.css` `/page.js` `/nacl-fast.min.js` | the page's parts |
 //! | `POST /claim` `/unlock` | contents: `post.rs`; answer: `answer.rs` |
@@ -20,7 +21,7 @@ use crate::state::{Shown, State};
 use crate::supervisor::Supervisor;
 use crate::tokens::Tokens;
 use crate::way::Visit;
-use crate::{keys, people};
+use crate::{keys, people, usb_page};
 use axum::{
     Router,
     body::Body,
@@ -73,6 +74,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/power", bare(power))
         .merge(people::routes())
         .merge(keys::routes())
+        .merge(usb_page::routes())
         .fallback(async || {
             plain(
                 StatusCode::NOT_FOUND,

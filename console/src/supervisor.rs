@@ -113,6 +113,9 @@ impl Supervisor {
                 | Request::ChangePassphrase { .. }
                 | Request::NewRecoveryKey { .. }
                 | Request::ConfirmRecoveryKey { .. }
+                | Request::UsbKey
+                | Request::TurnUsbKeyOn { .. }
+                | Request::TurnUsbKeyOff { .. }
         );
         self.disk_busy.store(!disk_stays, Ordering::Relaxed);
         let this = self.clone();

@@ -163,6 +163,8 @@ fn each_form_about_the_keys_reaches_the_supervisor_unchanged() {
         ("/keys/passphrase", keys_contents(true, true, false)),
         ("/keys/confirm", keys_contents(false, false, true)),
         ("/recover", keys_contents(false, true, true)),
+        ("/usb-key/on", keys_contents(true, false, false)),
+        ("/usb-key/off", keys_contents(true, false, false)),
     ] {
         console.replies.send(Reply::Done).unwrap();
         let (body, _) = console.keys_post(path, contents);
@@ -171,6 +173,12 @@ fn each_form_about_the_keys_reaches_the_supervisor_unchanged() {
         let (old, new, words) = match console.requests.recv().unwrap() {
             Request::ChangePassphrase { old, new } => (Some(old), Some(new), None),
             Request::ConfirmRecoveryKey { recovery_key } => (None, None, Some(recovery_key)),
+            Request::TurnUsbKeyOn { passphrase } if path.ends_with("on") => {
+                (Some(passphrase), None, None)
+            }
+            Request::TurnUsbKeyOff { passphrase } if path.ends_with("off") => {
+                (Some(passphrase), None, None)
+            }
             Request::Recover {
                 recovery_key,
                 passphrase,
@@ -193,6 +201,8 @@ fn a_form_about_the_keys_with_too_little_or_too_much_is_refused() {
         "/keys/passphrase",
         "/keys/recovery",
         "/keys/confirm",
+        "/usb-key/on",
+        "/usb-key/off",
         "/recover",
     ] {
         for contents in [

@@ -57,6 +57,19 @@ pub enum Request {
     /// Destroy every key of the locked disk, so that nothing on it can be read
     /// any more. Only while the card asks for it ([`Status::reset_asked`]).
     FactoryReset,
+    /// Whether a USB stick may open the disk. Answered by [`Reply::UsbKey`].
+    UsbKey,
+    /// Write a key for the open disk onto the USB stick that is in the box: from then
+    /// on the box opens the disk by itself when the stick is in it.
+    TurnUsbKeyOn {
+        /// The passphrase, or the words of the recovery key.
+        passphrase: Secret,
+    },
+    /// No USB stick opens the disk any more, wherever it is.
+    TurnUsbKeyOff {
+        /// As in [`Request::TurnUsbKeyOn`].
+        passphrase: Secret,
+    },
     /// Begin a browser's session, which may see and change the people for 15
     /// minutes: whoever reaches the page of an open box has not shown yet that
     /// it is theirs. The browser makes the session's secret itself.
@@ -103,6 +116,11 @@ pub enum Reply {
     RecoveryKey {
         /// Twelve words with a blank between them.
         words: Secret,
+    },
+    /// Answer to [`Request::UsbKey`].
+    UsbKey {
+        /// Whether the owner has turned it on.
+        on: bool,
     },
     /// Not done; the disk is as it was before.
     Refused {

@@ -64,6 +64,7 @@ pub fn run(arguments: &BootArguments) -> Result<()> {
         virt_u_boot: qemu::virt_u_boot(&workspace::cache())?,
         network: Network::Ports,
         recording: None,
+        stick: None,
     })?;
     if !arguments.json {
         eprintln!(

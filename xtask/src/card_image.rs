@@ -255,6 +255,26 @@ fn files_come_behind(card: &Path, layout: Layout) -> Result<(), CardError> {
         .map_err(at(card))
 }
 
+/// A USB stick as they are sold: MBR, FAT32, and somebody's file.
+pub fn make_stick(stick: &Path, files: &[(&str, &[u8])]) -> Result<(), CardError> {
+    make_empty(stick, Layout::of_size(64 << 20))?;
+    for (name, bytes) in files {
+        put_file(stick, name, bytes)?;
+    }
+    Ok(())
+}
+
+/// The names in the root of the boot partition, or of a stick, in order.
+pub fn root_names(card: &Path) -> Result<Vec<String>, CardError> {
+    let listed = mtool("mdir", card).args(["-b", "::/"]).output()?;
+    let mut names: Vec<String> = String::from_utf8_lossy(&listed)
+        .lines()
+        .map(|line| line.trim_start_matches("::/").to_owned())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
 /// An empty card: MBR and FAT32, no files.
 fn make_empty(card: &Path, layout: Layout) -> Result<(), CardError> {
     let size = layout.size;

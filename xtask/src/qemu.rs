@@ -100,6 +100,8 @@ pub struct Setup {
     pub network: Network,
     /// Where all that it sends, gets and writes is kept, if anywhere.
     pub recording: Option<Recording>,
+    /// A USB stick in it, a raw image that the box may write to. `virt` only.
+    pub stick: Option<PathBuf>,
 }
 
 /// Files that QEMU writes while the box runs. `virt` only.
@@ -630,6 +632,11 @@ fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String
                 more(&["-loadvm", snapshot::NAME]);
             }
             more(&["-device", "virtio-blk-pci,drive=card"]);
+            if let Some(stick) = &setup.stick {
+                let drive = format!("if=none,id=stick,format=raw,file={}", text(stick));
+                more(&["-device", "qemu-xhci", "-drive", &drive]);
+                more(&["-device", "usb-storage,drive=stick,removable=on"]);
+            }
             // Debian's kernel has the driver of this machine's clock built in;
             // a Pi has no clock that runs without power.
             more(&["-rtc", "base=1970-01-01"]);
@@ -742,6 +749,7 @@ mod tests {
             virt_u_boot: "u-boot.bin".into(),
             network: Network::Ports,
             recording: None,
+            stick: None,
         };
         let ports = Ports {
             console: 1,

@@ -24,6 +24,7 @@ mod rpi3_reaches_the_page;
 mod saved_moment;
 mod slots_fall_back;
 mod transcript;
+mod usb_key;
 mod wifi_joins;
 
 use crate::agent::append_to_initrd;
@@ -94,6 +95,11 @@ pub const ALL: &[Scenario] = &[
         name: "header_restored",
         about: "both copies of the disk's header are lost: the recovery key restores it",
         run: header_restored::run,
+    },
+    Scenario {
+        name: "usb_key",
+        about: "a USB stick opens the box if the owner wants it: the right one, and while it is on",
+        run: usb_key::run,
     },
     Scenario {
         name: "cut_while_claiming",
@@ -346,9 +352,29 @@ impl Lab {
             virt_u_boot: self.virt_u_boot.clone(),
             network: Network::Ports,
             recording,
+            stick: None,
         })?)
     }
 
+    /// Switches a box on that has a USB stick in it, or none.
+    fn start_with_stick(
+        &self,
+        card: &Path,
+        folder: &Path,
+        stick: Option<&Path>,
+    ) -> Result<Machine> {
+        Ok(Machine::start(&Setup {
+            board: Board::Virt,
+            card: card.to_owned(),
+            start: Start::PowerOn,
+            memory: 1024,
+            serial: folder.join("serial.log"),
+            virt_u_boot: self.virt_u_boot.clone(),
+            network: Network::Ports,
+            recording: None,
+            stick: stick.map(Path::to_owned),
+        })?)
+    }
 }
 
 /// Runs the owner's way through the page and leaves pictures of it in `folder`;

@@ -3,6 +3,7 @@
 mod certificate;
 mod keys;
 mod reset;
+mod usb_key;
 
 use self::certificate::OneCertificate;
 use crate::attempts::{self, Attempts};
@@ -129,6 +130,9 @@ impl Office {
                 self.confirm_recovery_key(&recovery_key)
             }
             Request::FactoryReset => self.factory_reset(),
+            Request::UsbKey => self.usb_key(),
+            Request::TurnUsbKeyOn { passphrase } => self.turn_usb_key_on(&passphrase),
+            Request::TurnUsbKeyOff { passphrase } => self.turn_usb_key_off(&passphrase),
             Request::Prove {
                 passphrase,
                 session,

@@ -12,6 +12,7 @@
 
 pub mod header_backup;
 mod keys;
+mod stick_key;
 mod table;
 
 use crate::{damage, log};

@@ -5,7 +5,8 @@
 //! ([`control::Request`]), and runs the app once the disk is open. It tells PID 1 every 2 seconds that it is
 //! healthy; when it dies, PID 1 starts it again, and an open disk stays open.
 //!
-//! One thread runs [`main`]'s loop; one thread a running console answers its
+//! One thread runs [`main`]'s loop; one looks for a USB stick with the disk's key, if
+//! the owner turned that on and the disk is locked; one thread a running console answers its
 //! requests and one those of `projectx`, so that making the encrypted disk (half a minute on a Pi) does
 //! not stop the heartbeat; one looks after the card.
 
@@ -31,6 +32,7 @@ mod slots;
 mod sys;
 mod updates;
 mod upkeep;
+mod usb_stick;
 mod wifi;
 
 use std::sync::Arc;
@@ -59,6 +61,7 @@ fn main() {
     let card = wifi::read_card();
     let office = Arc::new(control_server::Office::new(&card));
     let mut daemons = network::daemons();
+    office.look_for_sticks();
     let mut wifi = wifi::Radio::new(card);
     let mut console = console_service::Console::new(Arc::clone(&office));
     let mut apps = apps::Apps::new();

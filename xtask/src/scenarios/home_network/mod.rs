@@ -76,6 +76,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
         virt_u_boot: arguments.u_boot.clone(),
         network: Network::Tap(router::INTERFACE),
         recording: None,
+        stick: None,
     })?;
     machine.wait_for_serial("projectx: page ready", 1, PAGE_LIMIT)?;
     let mut agent = Agent::connect(&mut machine)?;

@@ -94,6 +94,7 @@ impl World {
             virt_u_boot: self.u_boot.clone(),
             network: Network::Tap(router::INTERFACE),
             recording,
+            stick: None,
         })?)
     }
 

@@ -211,7 +211,7 @@ impl Disk {
 }
 
 /// A recovery key in its one spelling, anything else as it is.
-fn spelt(key: &Secret) -> Secret {
+pub(super) fn spelt(key: &Secret) -> Secret {
     match RecoveryKey::parse(key.expose()) {
         Ok(key) => key.words().clone(),
         Err(_) => key.clone(),
@@ -220,7 +220,7 @@ fn spelt(key: &Secret) -> Secret {
 
 /// The slot that `key` opens. Twelve right words are tried as a recovery key
 /// first, which is quick, and then as the passphrase that they may be.
-fn try_key(device: &str, key: &Secret, what: Try) -> Result<u32, DiskError> {
+pub(super) fn try_key(device: &str, key: &Secret, what: Try) -> Result<u32, DiskError> {
     if let Ok(recovery) = RecoveryKey::parse(key.expose()) {
         for slot in RECOVERY {
             if try_recovery(device, recovery.words(), slot, what).is_ok() {
@@ -264,7 +264,7 @@ pub(super) fn cryptsetup_open(
 
 /// Fills a free slot. The new key goes to `cryptsetup` through a pipe that only
 /// root can open; the old one by its standard input.
-fn add(
+pub(super) fn add(
     device: &str,
     old: &Secret,
     new: &Secret,
