@@ -263,12 +263,7 @@ mod tests {
             (Disk::Open, false, "is unlocked", "<form data-post"),
             (Disk::Open, false, "href=\"/people\"", "<form data-post"),
             (Disk::Locked, false, "data-post=\"/unlock\"", "/people"),
-            (
-                Disk::Damaged,
-                false,
-                "href=\"/forgot\"",
-                "<form data-post",
-            ),
+            (Disk::Damaged, false, "href=\"/forgot\"", "<form data-post"),
             (Disk::Missing, false, "write a new one", "<form data-post"),
         ] {
             let page = page(disk, claimable, false, &view(Way::Clear));
