@@ -2,7 +2,7 @@
 //! over W3C WebDriver. It sees the page as the owner does, script and all.
 
 use crate::tool::ToolError;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -24,6 +24,28 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-sync",
     "--window-size=390,844",
 ];
+
+/// The smallest phone that the page has to fit, and a usual one: width and height in
+/// CSS pixels.
+const PHONES: [(u32, u32); 2] = [(320, 568), (390, 844)];
+/// Names what is wider than the page or cut off, with all folds open. The width of the
+/// page is that of the phone, unless something makes it wider.
+const TOO_WIDE: &str = "
+    const width = arguments[0], folds = [...document.querySelectorAll('details:not([open])')];
+    for (const fold of folds) fold.open = true;
+    const wrong = [];
+    const page = document.documentElement.scrollWidth;
+    if (page > width) wrong.push(`the page is ${page} pixels wide`);
+    for (const part of document.body.querySelectorAll('*')) {
+      const { left, right, width: wide } = part.getBoundingClientRect();
+      const cut = part.clientWidth > 0 && part.scrollWidth > part.clientWidth + 1
+        && !['INPUT', 'TEXTAREA', 'PROGRESS'].includes(part.tagName);
+      if (wide > 0 && (left < -0.5 || right > width + 0.5 || cut)) {
+        wrong.push(`<${part.tagName} id=${part.id}> from ${left} to ${right}`);
+      }
+    }
+    for (const fold of folds) fold.open = false;
+    return wrong.join(', ');";
 
 /// A running browser. Dropping it ends it.
 #[derive(Debug)]
@@ -139,10 +161,24 @@ impl Browser {
         }
     }
 
-    /// By how many pixels the page is wider than the phone; 0 is right.
-    pub fn overflow(&self) -> Result<u64> {
-        let wide = "return Math.max(0, document.documentElement.scrollWidth - window.innerWidth)";
-        self.script(wide)?.as_u64().context("WebDriver: no width")
+    /// Takes a picture of the page and checks that nothing of it is cut off, nor has to
+    /// be scrolled sideways, on the smallest phone and on a usual one.
+    pub fn fits(&self, picture: &Path) -> Result<()> {
+        self.screenshot(picture)?;
+        for (width, height) in PHONES {
+            let size = json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true,
+            });
+            self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
+            let script = json!({ "script": TOO_WIDE, "args": [width] });
+            let wrong = self.post("execute/sync", &script)?;
+            ensure!(
+                wrong == "",
+                "{}: at {width} × {height} {wrong}",
+                picture.display()
+            );
+        }
+        Ok(())
     }
 
     /// Takes a picture of the page.
@@ -151,6 +187,12 @@ impl Browser {
         let text = value.as_str().context("WebDriver: no picture")?;
         let bytes = base64::engine::general_purpose::STANDARD.decode(text)?;
         std::fs::write(file, bytes).with_context(|| file.display().to_string())
+    }
+
+    /// A command of the Chrome DevTools Protocol.
+    fn devtools(&self, command: &str, parameters: &Value) -> Result<()> {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.post("goog/cdp/execute", &body).map(drop)
     }
 
     fn script(&self, script: &str) -> Result<Value> {
