@@ -1,5 +1,6 @@
 //! A phone's browser: headless Chromium at 390 × 844, driven by ChromeDriver
-//! over W3C WebDriver. It sees the page as the owner does, script and all.
+//! over W3C WebDriver. It sees the page as the owner does, script and all, or without
+//! scripts, and takes the box's own certificate as it comes.
 
 use crate::tool::ToolError;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -88,6 +89,7 @@ impl Browser {
         ));
         let driver = format!("http://127.0.0.1:{port}/session");
         let wanted = json!({"capabilities": {"alwaysMatch": {
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {
                 "args": arguments,
                 // A window is never narrower than 500 pixels; a phone's is.
@@ -131,6 +133,26 @@ impl Browser {
         let element = self.element(selector)?;
         self.post(&format!("element/{element}/click"), &json!({}))
             .map(drop)
+    }
+
+    /// Presses the element that a CSS selector names, by events of a mouse: WebDriver's
+    /// own click runs a script in the page and waits for it, for ever without scripts.
+    pub fn press(&self, selector: &str) -> Result<()> {
+        let middle = "const e = document.querySelector(arguments[0]);
+            e.scrollIntoView({ block: 'center', behavior: 'instant' });
+            const { x, y, width, height } = e.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];";
+        let middle = json!({ "script": middle, "args": [selector] });
+        let middle = self
+            .post("execute/sync", &middle)
+            .with_context(|| selector.to_owned())?;
+        for event in ["mousePressed", "mouseReleased"] {
+            let event = json!({
+                "type": event, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1,
+            });
+            self.devtools("Input.dispatchMouseEvent", &event)?;
+        }
+        Ok(())
     }
 
     /// The text of every element that a CSS selector names.
@@ -179,6 +201,27 @@ impl Browser {
             );
         }
         Ok(())
+    }
+
+    /// Whether pages may run scripts, from the next one on.
+    pub fn scripts(&self, allowed: bool) -> Result<()> {
+        let value = json!({ "value": !allowed });
+        self.devtools("Emulation.setScriptExecutionDisabled", &value)
+    }
+
+    /// Whether the element that a CSS selector names can be seen.
+    pub fn shows(&self, selector: &str) -> Result<bool> {
+        let script = "const e = document.querySelector(arguments[0]);
+            return Boolean(e) && e.getClientRects().length > 0";
+        let shown = json!({ "script": script, "args": [selector] });
+        let shown = self.post("execute/sync", &shown)?;
+        shown.as_bool().context("WebDriver: no answer")
+    }
+
+    /// The path of the page's address.
+    pub fn path(&self) -> Result<String> {
+        let path = self.script("return location.pathname")?;
+        Ok(path.as_str().context("WebDriver: no path")?.to_owned())
     }
 
     /// Takes a picture of the page.

@@ -16,6 +16,7 @@ mod header_restored;
 pub mod home_network;
 mod locked_listens;
 pub mod mail;
+mod page_without_scripts;
 mod phone_page;
 mod pid1_transcript;
 mod plain_card;
@@ -80,6 +81,11 @@ pub const ALL: &[Scenario] = &[
         name: "phone_page",
         about: "a phone's browser sets the passphrase, restarts the box, unlocks it",
         run: phone_page::run,
+    },
+    Scenario {
+        name: "page_without_scripts",
+        about: "a browser without scripts claims, restarts and unlocks the box over TLS",
+        run: page_without_scripts::run,
     },
     Scenario {
         name: "locked_listens",
