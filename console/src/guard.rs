@@ -6,7 +6,7 @@
 //! 15.5.20), by `Origin` and `Sec-Fetch-Site`, and by the token that it
 //! cannot read (`tokens.rs`).
 
-use crate::routes::{Console, plain};
+use crate::routes::{Console, typed};
 use crate::way::{Way, way_of};
 use axum::{
     extract::{Request, State},
@@ -32,7 +32,7 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request, next: 
         Way::Tls => CSP_OVER_TLS,
     };
     let mut response = match refusal(&request, &console.supervisor.name()) {
-        Some((status, words)) => plain(status, words),
+        Some((status, words)) => typed(status, "text/plain; charset=utf-8", words),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -54,14 +54,16 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request, next: 
     response
 }
 
-fn refusal(request: &Request, name: &str) -> Option<(StatusCode, &'static str)> {
+fn refusal(request: &Request, name: &str) -> Option<(StatusCode, String)> {
     let headers = request.headers();
     let way = way_of(request.extensions());
     let Some(host) = only(headers, header::HOST).filter(|host| host_is_ours(host, name)) else {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
-            "This box answers to its own name only. Open http://projectx.local or the \
-             address that your router shows for it.\n",
+            format!(
+                "This box answers to its own name only. Open http://{name}.local or the \
+                 address that your router shows for it.\n"
+            ),
         ));
     };
     let foreign_origin = headers.contains_key(header::ORIGIN)
@@ -76,7 +78,8 @@ fn refusal(request: &Request, name: &str) -> Option<(StatusCode, &'static str)> 
             .any(|site| site != "same-origin" && site != "none");
     (foreign_origin || foreign_site).then_some((
         StatusCode::FORBIDDEN,
-        "This request came from the page of another site. Open the page of the box itself.\n",
+        "This request came from the page of another site. Open the page of the box itself.\n"
+            .to_owned(),
     ))
 }
 

@@ -402,6 +402,9 @@ fn a_host_that_is_not_ours_gets_421() {
         let response = console.send(&format!("GET / HTTP/1.1\r\nHost: {host}"), b"");
         assert_eq!(response.status, 200, "{host}");
     }
+    // The supervisor has told it the name by now.
+    let response = console.send("GET / HTTP/1.1\r\nHost: example.org", b"");
+    assert!(response.body.contains("http://attic.local"));
 }
 
 #[test]

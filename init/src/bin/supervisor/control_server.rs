@@ -169,7 +169,7 @@ impl Office {
             setup_code_needed: self.setup_code != SetupCodeLine::Absent,
             claimable: disk == Unclaimed && self.window_is_open(),
             retry_after: lock(&self.attempts).wait(attempts::now()),
-            name: hostname::NAME.to_string(),
+            name: hostname::in_force(),
             damage: lock(&self.damage).clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! One long-running Debian daemon of the host: started, watched, started
 //! again with a growing pause, stopped.
 
+use crate::ear::Ear;
 use crate::log;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,6 +21,9 @@ pub struct Daemon {
     child: Option<Child>,
     started: Instant,
     pause: Duration,
+    /// Whether the box wants to know what it says.
+    heard_out: bool,
+    ear: Option<Ear>,
 }
 
 impl Daemon {
@@ -32,7 +36,23 @@ impl Daemon {
             child: None,
             started: Instant::now(),
             pause: Duration::ZERO,
+            heard_out: false,
+            ear: None,
         }
+    }
+
+    /// The same for a daemon of which the box wants to know what it says: see
+    /// [`Self::heard`].
+    pub fn heard_out(name: &'static str, command: &[&str]) -> Self {
+        Self {
+            heard_out: true,
+            ..Self::new(name, command)
+        }
+    }
+
+    /// The lines that it has said since the last call; none of one that nobody hears out.
+    pub fn heard(&mut self) -> Vec<String> {
+        self.ear.as_mut().map(Ear::lines).unwrap_or_default()
     }
 
     /// Starts it if it does not run and its pause is over.
@@ -62,6 +82,17 @@ impl Daemon {
                 .open("/dev/kmsg")
                 .map_or_else(|_| Stdio::null(), Stdio::from)
         };
+        let errors = match self.heard_out.then(Ear::new) {
+            Some(Ok((ear, errors))) => {
+                self.ear = Some(ear);
+                errors.into()
+            }
+            Some(Err(error)) => {
+                log::line(&format!("{}: not heard: {error}", self.name));
+                sink()
+            }
+            None => sink(),
+        };
         match Command::new(&self.command[0])
             .args(&self.command[1..])
             .env_clear()
@@ -69,7 +100,7 @@ impl Daemon {
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(sink())
-            .stderr(sink())
+            .stderr(errors)
             .spawn()
         {
             Ok(child) => {

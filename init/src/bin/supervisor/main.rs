@@ -19,6 +19,7 @@ mod control_server;
 mod daemon;
 mod damage;
 mod disk;
+mod ear;
 mod hardening;
 mod hostname;
 mod journal;
@@ -72,6 +73,9 @@ fn main() {
     loop {
         for daemon in &mut daemons {
             daemon.keep_running();
+            for line in daemon.heard() {
+                hostname::heard(&line);
+            }
         }
         wifi.keep_running(office.disk());
         console.keep_running();

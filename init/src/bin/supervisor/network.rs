@@ -39,7 +39,8 @@ pub fn daemons() -> Vec<Daemon> {
     }
     vec![
         Daemon::new("dhcpcd", &["/usr/sbin/dhcpcd", "--nobackground", "--quiet"]),
-        Daemon::new("avahi", &["/usr/sbin/avahi-daemon", "--no-rlimits"]),
+        // Where another box is `projectx`, it says what it has become.
+        Daemon::heard_out("avahi", &["/usr/sbin/avahi-daemon", "--no-rlimits"]),
         Daemon::new("chrony", &["/usr/sbin/chronyd", "-n", "-u", "_chrony"]),
     ]
 }

@@ -126,7 +126,7 @@ impl Radio {
         }
         let words = self
             .outcome(now)
-            .map(|outcome| outcome::words(&outcome, &self.card.wifi, hostname::NAME));
+            .map(|outcome| outcome::words(&outcome, &self.card.wifi, &hostname::in_force()));
         self.result_file.tell(words);
         if let Some(network) = self.watch.proven() {
             self.forgetting.take(network, || disk.is_open());
