@@ -18,9 +18,9 @@ use std::time::Duration;
 const PASSPHRASE: &str = "a box that is locked again";
 /// The address that QEMU's network gives.
 const ADDRESS: &str = "10.0.2.15";
-/// All that may be open before the disk is: list, port, why. A raw socket's port is the
-/// protocol that it takes.
-const EXPECTED: [(&str, u16, &str); 11] = [
+/// All that may be open before the disk is: list, port, why. Of raw and packet sockets
+/// the protocol stands for the port: UDP 17, ICMPv6 58, and 3 for any.
+const EXPECTED: [(&str, u16, &str); 12] = [
     ("tcp", 80, "the page"),
     ("tcp6", 80, "the page"),
     ("tcp", 443, "the page over TLS"),
@@ -30,20 +30,18 @@ const EXPECTED: [(&str, u16, &str); 11] = [
     ("udp", 68, "dhcpcd: the lease is renewed"),
     ("udp6", 546, "dhcpcd: the same by DHCPv6"),
     ("raw6", 58, "dhcpcd: routers announce themselves by ICMPv6"),
-    ("packet", 0x0800, "dhcpcd: while it has no address"),
-    (
-        "packet",
-        0x0806,
-        "dhcpcd: whether the address is taken (ARP)",
-    ),
+    ("raw", 17, "dhcpcd: sends from the lease's address"),
+    ("raw6", 17, "dhcpcd: the same for DHCPv6"),
+    ("packet", 3, "dhcpcd: DHCP and ARP, by a filter"),
 ];
 /// Those that need not be there at any moment: they come with a lease or an answer.
-const NOW_AND_THEN: [(&str, u16); 5] = [
+const NOW_AND_THEN: [(&str, u16); 6] = [
     ("udp", 68),
     ("udp6", 546),
     ("raw6", 58),
-    ("packet", 0x0800),
-    ("packet", 0x0806),
+    ("raw", 17),
+    ("raw6", 17),
+    ("packet", 3),
 ];
 /// Ports that a socket is given to ask from, in `ip_local_port_range`.
 const ASKING: std::ops::RangeInclusive<u16> = 32_768..=60_999;

@@ -48,18 +48,20 @@ impl Upkeep {
 fn run(office: &Office, told_to_stop: &Receiver<()>) {
     let mut watch = Watch::begin();
     let mut written = Instant::now();
+    let mut is_last = false;
     loop {
         let is_grave = watch.look(office.disk());
-        office.show_damage(watch.shown());
-        let goes_on = told_to_stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout);
-        if is_grave || written.elapsed() >= HOUR || !goes_on {
+        // At once: the disk may soon take no more.
+        if is_grave || is_last || written.elapsed() >= HOUR {
             written = Instant::now();
-            clock::remember(office.disk());
             watch.keep(office.disk());
             log::keep(office.disk());
+            clock::remember(office.disk());
         }
-        if !goes_on {
+        office.show_damage(watch.shown());
+        if is_last {
             return;
         }
+        is_last = told_to_stop.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
     }
 }

@@ -41,7 +41,7 @@ const BLOCK: u64 = 8;
 
 const FAILING: &str = "The card is failing";
 const READING: &str = "The card could not be read in a place.";
-const SYSTEM: &str = "A part of the box&apos;s own system has changed on the card.";
+const SYSTEM: &str = "A part of the box's own system has changed on the card.";
 const APP: &str = "A part of the mail programs has changed on the card.";
 const FILE_SYSTEM: &str = "list of your files contradicted itself";
 const READ_ONLY: &str = "takes no changes any more";
@@ -90,7 +90,7 @@ fn gives_nothing_away(agent: &mut Agent) -> Result<()> {
         !takes_discards(volume)?,
         "the encrypted disk passes discards on to the card"
     );
-    let mounts = agent.ask_text(&["read", "/proc/mounts"])?;
+    let mounts = agent.ask_text(&["read", "/proc/1/mounts"])?;
     let data = mounts.lines().find(|line| line.contains(" /data "));
     let data = data.context("/data is not mounted")?;
     let mut options = data.split([' ', ',']);
