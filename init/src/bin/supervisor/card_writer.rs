@@ -6,7 +6,7 @@
 
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -51,15 +51,33 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes over a file of the owner's, so that nothing of the old bytes stays on the card's
 /// sectors. A whole copy lies beside it meanwhile, as `NAME.new`, which is read instead should
-/// the power go in the middle ([`wifi_txt::files::IN_WORK`]).
+/// the power go in the middle ([`wifi_txt::files::IN_WORK`]); nothing of it stays either.
 ///
 /// # Errors
 /// The card is full or does not take it.
 pub fn overwrite(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let copy = format!("{name}{}", wifi_txt::files::IN_WORK);
+    // What a cut has left would be freed as it is.
+    wipe(&folder.join(&copy))?;
     put(folder, &copy, bytes)?;
     overwrite_in_place(&folder.join(name), bytes)?;
-    fs::remove_file(folder.join(copy))
+    wipe(&folder.join(copy))
+}
+
+/// Writes zeros over a file, if it is there, and removes it: a FAT leaves the sectors of
+/// a file that is only removed as they are.
+///
+/// # Errors
+/// The card does not take it; the file may still be there.
+pub fn wipe(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()?;
+    fs::remove_file(path)
 }
 
 /// Finishes an [`overwrite`] that was cut off: `copy` is the name with its ending.
@@ -100,6 +118,20 @@ mod tests {
         overwrite(folder.path(), "wifi.txt", b"password = key\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"password = key\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_of_a_copy_stays_in_its_sectors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // Left by a cut; a second name shows what becomes of its sectors.
+        fs::write(path("file.new"), [7; 5000]).unwrap();
+        fs::hard_link(path("file.new"), path("old sectors")).unwrap();
+        overwrite(folder.path(), "file", &[8; 6000]).unwrap();
+        assert_eq!(fs::read(path("file")).unwrap(), [8; 6000]);
+        assert!(!path("file.new").exists());
+        assert_eq!(fs::read(path("old sectors")).unwrap(), [0; 5000]);
+        wipe(&path("file.new")).unwrap();
     }
 
     #[test]

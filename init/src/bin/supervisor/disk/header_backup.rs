@@ -40,7 +40,7 @@ impl Disk {
         keep(self.device()?, key, card, workshop, |name, bytes| {
             card_writer::while_writable(|card| match bytes {
                 Some(bytes) => card_writer::overwrite(card, name, bytes),
-                None => fs::remove_file(card.join(name)),
+                None => card_writer::wipe(&card.join(name)),
             })
         })
     }
@@ -59,7 +59,7 @@ impl Disk {
         card_writer::while_writable(|card| {
             names()
                 .iter()
-                .try_for_each(|name| destroy(&card.join(name)))
+                .try_for_each(|name| card_writer::wipe(&card.join(name)))
         })
     }
 
@@ -292,17 +292,6 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn destroy(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    let length = file.metadata()?.len();
-    io::copy(&mut io::repeat(0).take(length), &mut file)?;
-    file.sync_all()?;
-    fs::remove_file(path)
 }
 
 /// A folder in memory for one header, gone at the end.
