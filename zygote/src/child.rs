@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pipe2, write};
 
 use crate::filter::Filter;
+use crate::huge_pages::HugePages;
 use crate::protocol::{FIRST_HANDED, MOST_HANDED};
 use crate::sys;
 use crate::weak::{self, kept};
@@ -41,6 +42,7 @@ const FAILED: i32 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Step {
+    HugePages,
     Descriptors,
     Seed,
     ParentDeath,
@@ -56,7 +58,8 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 12] = [
+    const ALL: [(Step, &'static str); 13] = [
+        (Step::HugePages, "huge pages"),
         (Step::Descriptors, "descriptors"),
         (Step::Seed, "seed"),
         (Step::ParentDeath, "parent-death signal"),
@@ -86,8 +89,14 @@ impl Step {
 /// Locks this process down and leaves it `socket` at 3, a seed at 4 and `handed`
 /// from 5 on. The descriptors that the caller owned are gone; it must forget
 /// them.
-pub(crate) fn lock(socket: OwnedFd, handed: Vec<OwnedFd>, filter: &Filter) -> Result<(), Step> {
+pub(crate) fn lock(
+    socket: OwnedFd,
+    handed: Vec<OwnedFd>,
+    filter: &Filter,
+    huge_pages: &HugePages,
+) -> Result<(), Step> {
     let at = |step| move |_| step;
+    huge_pages.look().map_err(at(Step::HugePages))?;
     keep_only(socket, handed).map_err(at(Step::Descriptors))?;
     seed().map_err(at(Step::Seed))?;
     set_pdeathsig(Signal::SIGKILL).map_err(at(Step::ParentDeath))?;

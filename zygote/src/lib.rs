@@ -22,6 +22,7 @@
 mod child;
 pub mod client;
 mod filter;
+mod huge_pages;
 pub mod protocol;
 mod serve;
 mod sys;

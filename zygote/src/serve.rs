@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Step};
 use crate::filter::Filter;
+use crate::huge_pages::HugePages;
 use crate::protocol::{CHILD, CONTROL, ERROR, FORK, MOST_CHILDREN, MOST_HANDED, READY};
 use crate::sys::{self, Forked};
 use crate::weak;
@@ -39,6 +40,8 @@ enum ServeError {
     NotNull,
     #[error("the control socket: {0}; is it a Unix socket of packets (SOCK_SEQPACKET)?")]
     Control(Errno),
+    #[error("a pipe to find its huge pages with: {0}")]
+    HugePages(Errno),
 }
 
 /// Serves until the control socket closes and then ends the process. Returns in
@@ -69,6 +72,7 @@ enum Command {
 struct Zygote {
     control: OwnedFd,
     filter: Filter,
+    huge_pages: HugePages,
     children: Vec<(Pid, OwnedFd)>,
 }
 
@@ -85,6 +89,7 @@ impl Zygote {
         Ok(Zygote {
             control: sys::owned(FIRST),
             filter: Filter::of_children(),
+            huge_pages: HugePages::find().map_err(ServeError::HugePages)?,
             children: Vec::new(),
         })
     }
@@ -107,7 +112,7 @@ impl Zygote {
             };
             match self.fork() {
                 Ok(Some(socket)) => {
-                    let locked = child::lock(socket, handed, &self.filter);
+                    let locked = child::lock(socket, handed, &self.filter, &self.huge_pages);
                     // Its descriptors are closed, or another's by now.
                     std::mem::forget(self);
                     match locked {

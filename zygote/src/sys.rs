@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::{c_int, c_ulong, c_void};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -68,6 +68,14 @@ pub(crate) fn dup_onto(from: RawFd, to: RawFd) -> Result<()> {
 pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     // SAFETY: only integers; the caller forgets what it owned there.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Writes the byte at `address` into the pipe `to`. Where none can be read, that is
+/// `EFAULT`.
+pub(crate) fn write_byte_at(to: &OwnedFd, address: usize) -> Result<()> {
+    // SAFETY: the kernel reads the byte and judges the address; nothing here does.
+    let count = unsafe { libc::write(to.as_raw_fd(), address as *const c_void, 1) };
+    Errno::result(count).map(drop)
 }
 
 /// Ends the process at once: no handler of Perl's or of C's runs.

@@ -24,7 +24,7 @@ const LINKER: &str = match cfg!(target_arch = "x86_64") {
     false => "/lib/ld-linux-aarch64.so.1",
 };
 /// As in `apps/email/app.yaml`.
-const MALLOC_CONF: &str = "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
+const MALLOC_CONF: &str = "thp:always,narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1";
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
