@@ -14,6 +14,7 @@
 //! Sources: QEMU's system manual, chapters "virt" and "raspi3b"; its QMP reference.
 
 use crate::card_image::{self, CardError};
+use crate::screen::Screen;
 use crate::snapshot;
 use crate::tool::{ToolError, tool};
 use crate::usb_cable::{self, Cable};
@@ -36,6 +37,9 @@ use std::time::{Duration, Instant};
 pub const RPI3_DEBUG_ENV: &[u8] = b"args=projectx.watchdog=off\n";
 /// How long a box may take from power to its page, slow hosts included.
 pub const PAGE_LIMIT: Duration = Duration::from_secs(240);
+
+/// The address that QEMU's own network gives the box, and to which [`Ports`] lead.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
 /// Which machine QEMU plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -365,6 +369,18 @@ impl Machine {
         Ok(String::from_utf8_lossy(new).replace('\r', ""))
     }
 
+    /// What is on the box's screen (`rpi3` only: `virt` has none).
+    pub fn screen(&self) -> Result<Screen, QemuError> {
+        let file = self.directory.path().join("screen.ppm");
+        let picture = json!({ "execute": "screendump", "arguments": { "filename": text(&file) } });
+        qmp(&self.qmp_socket(), &[picture]).map_err(QemuError::Control)?;
+        let ppm = fs::read(&file).map_err(io_error("reading the picture of the screen"))?;
+        Screen::parse(&ppm).ok_or_else(|| {
+            let other = io::Error::other("not a picture in PPM");
+            io_error("reading the picture of the screen")(other)
+        })
+    }
+
     /// Waits until `ask` has an answer. QEMU's end, Ctrl-C and the limit are errors.
     pub fn wait_until<T>(
         &mut self,
@@ -498,7 +514,7 @@ impl Drop for Machine {
 
 /// What every machine has: a control socket, a console, a network cable.
 fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Vec<String> {
-    let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-{ADDRESS}:{guest}");
     let network = match network {
         Network::Ports => format!(
             "user,id=net,restrict=on,{},{},{},{}",

@@ -214,7 +214,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "rpi3_reaches_the_page",
-        about: "the same ZIP on a Raspberry Pi 3: page over USB network, claim, power-off",
+        about: "the same ZIP on a Raspberry Pi 3: QR code on HDMI, page over USB network, claim, power-off",
         run: rpi3_reaches_the_page::run,
     },
 ];
