@@ -23,6 +23,7 @@ mod plain_card;
 pub mod power_cuts;
 mod rpi3_reaches_the_page;
 mod saved_moment;
+mod second_box;
 mod slots_fall_back;
 mod transcript;
 mod usb_key;
@@ -146,6 +147,11 @@ pub const ALL: &[Scenario] = &[
         name: "home_network",
         about: "addresses, projectx.local and the time from a router of a home",
         run: home_network::run,
+    },
+    Scenario {
+        name: "second_box",
+        about: "two boxes in one home: the second is projectx-2.local, and says so everywhere",
+        run: second_box::run,
     },
     Scenario {
         name: "wifi_joins",
