@@ -111,8 +111,8 @@ impl View<'_> {
                  home knows your box. Choose “Advanced” or “Details” in the warning, and then to \
                  go on." }
             p { "To be sure that it is your box, look at the certificate in the warning. Its \
-                 SHA-256 fingerprint must be the one on the box's own screen, in the line that \
-                 begins with “page certificate”. At this moment it is:" }
+                 SHA-256 fingerprint must be the one on the box's own screen, below the words \
+                 “page certificate”. At this moment it is:" }
             p.fingerprint { (self.fingerprint) }
             p.small { "Trust the screen more than this page: whoever is in your home network \
                        could change what you read here." }

@@ -16,6 +16,7 @@ mod lint;
 mod pictures;
 mod qemu;
 mod scenarios;
+mod screen;
 mod snapshot;
 mod test;
 mod tidy;
@@ -72,7 +73,7 @@ enum Command {
         #[arg(long)]
         ordinary: bool,
     },
-    /// The part of the boot test `home_network` that runs in a network of its own
+    /// The part of a boot test that runs in a home's network, which leads nowhere
     #[command(hide = true)]
     InHomeNetwork(scenarios::home_network::InsideArguments),
     /// The part of the boot tests of mail that runs in a world of its own

@@ -14,6 +14,7 @@
 //! Sources: QEMU's system manual, chapters "virt" and "raspi3b"; its QMP reference.
 
 use crate::card_image::{self, CardError};
+use crate::screen::Screen;
 use crate::snapshot;
 use crate::tool::{ToolError, tool};
 use crate::usb_cable::{self, Cable};
@@ -37,6 +38,9 @@ pub const RPI3_DEBUG_ENV: &[u8] = b"args=projectx.watchdog=off\n";
 /// How long a box may take from power to its page, slow hosts included.
 pub const PAGE_LIMIT: Duration = Duration::from_secs(240);
 
+/// The address that QEMU's own network gives the box, and to which [`Ports`] lead.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
 /// Which machine QEMU plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Board {
@@ -54,6 +58,8 @@ pub enum Network {
     /// The tap interface of this name, which is there already. What is behind
     /// it must lead nowhere either.
     Tap(&'static str),
+    /// The same for a second box in the same network: its hardware address is another.
+    SecondTap(&'static str),
 }
 
 /// From where the box goes on.
@@ -365,6 +371,18 @@ impl Machine {
         Ok(String::from_utf8_lossy(new).replace('\r', ""))
     }
 
+    /// What is on the box's screen (`rpi3` only: `virt` has none).
+    pub fn screen(&self) -> Result<Screen, QemuError> {
+        let file = self.directory.path().join("screen.ppm");
+        let picture = json!({ "execute": "screendump", "arguments": { "filename": text(&file) } });
+        qmp(&self.qmp_socket(), &[picture]).map_err(QemuError::Control)?;
+        let ppm = fs::read(&file).map_err(io_error("reading the picture of the screen"))?;
+        Screen::parse(&ppm).ok_or_else(|| {
+            let other = io::Error::other("not a picture in PPM");
+            io_error("reading the picture of the screen")(other)
+        })
+    }
+
     /// Waits until `ask` has an answer. QEMU's end, Ctrl-C and the limit are errors.
     pub fn wait_until<T>(
         &mut self,
@@ -498,7 +516,7 @@ impl Drop for Machine {
 
 /// What every machine has: a control socket, a console, a network cable.
 fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Vec<String> {
-    let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    let forward = |host: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{host}-{ADDRESS}:{guest}");
     let network = match network {
         Network::Ports => format!(
             "user,id=net,restrict=on,{},{},{},{}",
@@ -507,7 +525,9 @@ fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Ve
             forward(ports.smtp, 25),
             forward(ports.imaps, 993)
         ),
-        Network::Tap(name) => format!("tap,id=net,ifname={name},script=no,downscript=no"),
+        Network::Tap(name) | Network::SecondTap(name) => {
+            format!("tap,id=net,ifname={name},script=no,downscript=no")
+        }
     };
     vec![
         "-display".into(),
@@ -524,20 +544,26 @@ fn common(serial: &Path, network: Network, ports: Ports, directory: &Path) -> Ve
 }
 
 /// The machine `virt`: all but what it starts from and its disks.
-fn virt(memory: u32, directory: &Path) -> Vec<String> {
+fn virt(memory: u32, network: Network, directory: &Path) -> Vec<String> {
     let memory = memory.to_string();
     let port2 = format!(
         "socket,id=port2,path={},server=on,wait=off",
         text(&directory.join("port2"))
     );
+    let last = match network {
+        // QEMU's own choice for the first network card of a machine.
+        Network::Ports | Network::Tap(_) => "56",
+        Network::SecondTap(_) => "57",
+    };
+    // No boot from the network, so no boot program for it either.
+    let network = format!("virtio-net-pci,netdev=net,mac=52:54:00:12:34:{last},romfile=");
     [
         ["-M", "virt"],
         ["-cpu", "cortex-a53"],
         ["-smp", "1"],
         ["-m", &memory],
         ["-device", "virtio-rng-pci"],
-        // No boot from the network, so no boot program for it either.
-        ["-device", "virtio-net-pci,netdev=net,romfile="],
+        ["-device", &network],
         ["-device", "i6300esb"],
         ["-action", "watchdog=reset"],
         ["-serial", "chardev:console"],
@@ -553,7 +579,7 @@ fn virt(memory: u32, directory: &Path) -> Vec<String> {
 /// QEMU's arguments for a guest that is no box.
 fn guest_arguments(guest: &Guest, ports: Ports, directory: &Path) -> Vec<String> {
     let mut words = common(&guest.serial, guest.network, ports, directory);
-    words.extend(virt(guest.memory, directory));
+    words.extend(virt(guest.memory, guest.network, directory));
     let mut more = |list: &[&str]| words.extend(list.iter().map(|word| (*word).to_owned()));
     more(&["-kernel", &text(&guest.kernel)]);
     more(&["-initrd", &text(&guest.initramfs)]);
@@ -577,7 +603,7 @@ fn text(path: &Path) -> String {
 fn arguments(setup: &Setup, ports: Ports, directory: &Path) -> Result<Vec<String>, QemuError> {
     let mut words = common(&setup.serial, setup.network, ports, directory);
     if setup.board == Board::Virt {
-        words.extend(virt(setup.memory, directory));
+        words.extend(virt(setup.memory, setup.network, directory));
     }
     let card = text(&setup.card);
     let mut more = |list: &[&str]| words.extend(list.iter().map(|word| (*word).to_owned()));
@@ -790,7 +816,7 @@ mod tests {
         // Of both, the control sockets lie in a folder of their own.
         let directory = Path::new("/folder");
         let words = guest_arguments(&guest, ports, directory).join(" ");
-        let machine = virt(1024, directory).join(" ");
+        let machine = virt(1024, Network::Ports, directory).join(" ");
         assert!(words.contains(&machine), "{words}");
         assert!(words.contains("restrict=on"), "{words}");
         assert!(words.contains("-append quiet -no-reboot -drive if=none,id=disk0,"));

@@ -1,10 +1,11 @@
 //! Cards that the box may not change: one that is locked, and one with a
 //! partition that it did not make. Both are explained in the exact words, in
-//! `problem.txt` where that can be written, and are otherwise as before.
+//! `problem.txt` where that can be written, and are otherwise as before. The second is
+//! refused on a Raspberry Pi 3, too: the words stand on its screen.
 
 use super::Lab;
 use crate::card_image;
-use crate::qemu::{Board, CardFault, Start};
+use crate::qemu::{Board, CardFault, RPI3_DEBUG_ENV, Start};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -75,6 +76,28 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
         "problem.txt says: {}",
         String::from_utf8_lossy(&text)
     );
+    on_the_screen(lab, &card, folder).context("the screen")?;
+    ensure!(
+        card_image::first_sector(&card)? == table,
+        "the partition table was changed after a look at the screen"
+    );
+    Ok(())
+}
+
+/// The same words on HDMI, of which only the machine of the Raspberry Pi has one.
+fn on_the_screen(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
+    card_image::put_file(card, "debug.env", RPI3_DEBUG_ENV)?;
+    let mut machine = lab.start(Board::Rpi3, card, folder)?;
+    machine.wait_for_serial("waiting for the power to go off", 1, LIMIT)?;
+    // PID 1's last line is for whoever watches the serial console.
+    let lines: Vec<&str> = FURTHER
+        .lines()
+        .filter(|line| line.starts_with("early: "))
+        .map(str::trim_end)
+        .collect();
+    let shown = machine.screen()?.shows(&lines);
+    ensure!(shown, "these words do not stand on it: {lines:#?}");
+    machine.cut_power()?;
     Ok(())
 }
 

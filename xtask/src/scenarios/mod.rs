@@ -23,6 +23,7 @@ mod plain_card;
 pub mod power_cuts;
 mod rpi3_reaches_the_page;
 mod saved_moment;
+mod second_box;
 mod slots_fall_back;
 mod transcript;
 mod usb_key;
@@ -148,6 +149,11 @@ pub const ALL: &[Scenario] = &[
         run: home_network::run,
     },
     Scenario {
+        name: "second_box",
+        about: "two boxes in one home: the second is projectx-2.local, and says so everywhere",
+        run: second_box::run,
+    },
+    Scenario {
         name: "wifi_joins",
         about: "wifi.txt by radio: absent, right and wrong password, WPA3, hidden; wifi-result.txt says which",
         run: wifi_joins::run,
@@ -214,7 +220,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "rpi3_reaches_the_page",
-        about: "the same ZIP on a Raspberry Pi 3: page over USB network, claim, power-off",
+        about: "the same ZIP on a Raspberry Pi 3: QR code on HDMI, page over USB network, claim, power-off",
         run: rpi3_reaches_the_page::run,
     },
 ];

@@ -10,6 +10,7 @@
 //! requests and one those of `projectx`, so that making the encrypted disk (half a minute on a Pi) does
 //! not stop the heartbeat; one looks after the card.
 
+mod address;
 mod apps;
 mod attempts;
 mod card_writer;
@@ -29,6 +30,7 @@ mod people;
 mod pid1;
 mod sandbox_server;
 mod scratch;
+mod screen;
 mod slots;
 mod sys;
 mod updates;
@@ -66,6 +68,7 @@ fn main() {
     let mut wifi = wifi::Radio::new(card);
     let mut console = console_service::Console::new(Arc::clone(&office));
     let mut apps = apps::Apps::new();
+    let mut screen = screen::Screen::new();
     let sandboxes = sandbox_server::begin();
     let upkeep = upkeep::begin(Arc::clone(&office));
     let mut slots = slots::Trial::from_kernel_command_line();
@@ -79,6 +82,7 @@ fn main() {
         }
         wifi.keep_running(office.disk());
         console.keep_running();
+        screen.keep();
         apps.keep_running(office.disk());
         office.people().opened(apps.mail_place());
         sandboxes.running(apps.sandboxes());
@@ -98,6 +102,7 @@ fn main() {
 
     // The reverse order of the start. Whoever writes to /data stops first.
     console.stop();
+    screen.stop();
     apps.stop();
     wifi.stop();
     for daemon in daemons.iter_mut().rev() {

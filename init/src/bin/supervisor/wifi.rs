@@ -1,7 +1,6 @@
 //! The card's `wifi.txt` and the radio: one wpa_supplicant for the first
 //! wireless interface that appears, and what became of it, told on the card.
 
-mod cable;
 mod control;
 mod forgetting;
 mod result_file;
@@ -9,7 +8,7 @@ mod result_file;
 use crate::card_writer::{self, CARD};
 use crate::daemon::Daemon;
 use crate::disk::Disk;
-use crate::{hostname, log};
+use crate::{address, hostname, log};
 use control::Control;
 use forgetting::Forgetting;
 use result_file::ResultFile;
@@ -181,7 +180,7 @@ impl Radio {
             if now < CABLE_AFTER {
                 return None;
             }
-            let by_cable = cable::address().map(|address| Outcome::Cable { address });
+            let by_cable = address::by_cable().map(|address| Outcome::Cable { address });
             return by_cable.or(ResultFile::exists().then_some(Outcome::NothingToJoin));
         }
         if self.supplicant.is_none() {

@@ -16,7 +16,7 @@ const AAAA: u16 = 28;
 const HEADER: usize = 12;
 
 /// The addresses that are answered for `name` to the host at `from`.
-pub(super) fn lookup(from: Ipv4Addr, name: &str) -> io::Result<Vec<IpAddr>> {
+pub(in crate::scenarios) fn lookup(from: Ipv4Addr, name: &str) -> io::Result<Vec<IpAddr>> {
     let socket = UdpSocket::bind((from, 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
     for kind in [A, AAAA] {

@@ -6,7 +6,7 @@
 //! process is this program again ([`inside`]), since a namespace is entered at
 //! a program's start. Without root rights a user namespace gives them in there.
 
-mod mdns;
+pub(super) mod mdns;
 pub(super) mod ntp;
 pub(super) mod router;
 
@@ -14,6 +14,7 @@ use super::Lab;
 use crate::agent::Agent;
 use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use ntp::TimeServer;
 use router::{Lease, Router};
 use std::io::{self, Read, Write};
@@ -28,21 +29,38 @@ const AHEAD: Duration = Duration::from_secs(10 * 24 * 3600);
 const LIMIT: Duration = Duration::from_secs(120);
 /// Time that passes between a question and the comparison, emulation included.
 const SLACK: u64 = 30;
-const NAME: &str = "projectx.local";
+pub(super) const NAME: &str = "projectx.local";
+
+/// The boot tests that need a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// `home_network`
+    HomeNetwork,
+    /// `second_box`
+    SecondBox,
+}
 
 /// What the process in the home needs to know.
 #[derive(Debug, clap::Args)]
 pub struct InsideArguments {
+    /// Which test it is
+    part: Part,
     /// The folder of the test, which holds the card
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// The U-Boot of `virt`
-    u_boot: PathBuf,
+    pub(super) u_boot: PathBuf,
 }
 
-/// Builds the home and has the test run inside.
+/// Makes the card and has the test run inside.
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     // The daemons' own words are on the serial console too.
     lab.card_with_agent(folder, "loglevel=5 printk.devkmsg=on")?;
+    enter(Part::HomeNetwork, lab, folder)
+}
+
+/// Has a test run in a network namespace that ends with it.
+pub(super) fn enter(part: Part, lab: &Lab, folder: &Path) -> Result<()> {
+    let part = part.to_possible_value().context("a part without a name")?;
     let mut command = Command::new("unshare");
     command.arg("--net");
     if !nix::unistd::geteuid().is_root() {
@@ -50,7 +68,8 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     }
     let output = command
         .arg(std::env::current_exe()?)
-        .args([Path::new("in-home-network"), folder, &lab.virt_u_boot])
+        .args(["in-home-network", part.get_name()])
+        .args([folder, &lab.virt_u_boot])
         .output()
         .context("starting unshare (package util-linux)")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -61,8 +80,15 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The test, in the home.
+/// A test, in the home.
 pub fn inside(arguments: &InsideArguments) -> Result<()> {
+    match arguments.part {
+        Part::HomeNetwork => one_box(arguments),
+        Part::SecondBox => super::second_box::inside(arguments),
+    }
+}
+
+fn one_box(arguments: &InsideArguments) -> Result<()> {
     router::lay_cable()?;
     let named_by_dhcp = TimeServer::start(router::ADDRESS.into(), AHEAD)?;
     let named_by_dns = TimeServer::start(router::PUBLIC_TIME.into(), AHEAD)?;
@@ -152,7 +178,7 @@ fn address_from_the_prefix(machine: &mut Machine, agent: &mut Agent) -> Result<I
     })
 }
 
-fn page_answers(machine: &mut Machine, address: IpAddr, host: &str) -> Result<()> {
+pub(super) fn page_answers(machine: &mut Machine, address: IpAddr, host: &str) -> Result<()> {
     let what = format!("the page at {address} as {host}");
     eventually(machine, &what, || {
         let (status, body) = get(address, host)?;
@@ -224,7 +250,7 @@ fn clock(agent: &mut Agent) -> Result<u64> {
 }
 
 /// Tries until it works; what was wrong last is the error.
-fn eventually<T>(
+pub(super) fn eventually<T>(
     machine: &mut Machine,
     what: &str,
     mut attempt: impl FnMut() -> Result<T>,
@@ -246,7 +272,7 @@ fn eventually<T>(
 }
 
 /// The status and the rest of the answer to `GET /`.
-fn get(address: IpAddr, host: &str) -> Result<(u16, String)> {
+pub(super) fn get(address: IpAddr, host: &str) -> Result<(u16, String)> {
     let ask = || -> io::Result<String> {
         let limit = Duration::from_secs(10);
         let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, 80), limit)?;

@@ -39,6 +39,26 @@ pub(in crate::scenarios) struct Lease {
 
 /// Lays the cable. The process must be in a network namespace of its own.
 pub(in crate::scenarios) fn lay_cable() -> Result<()> {
+    ends_here()?;
+    ip(&["tuntap", "add", "dev", INTERFACE, "mode", "tap"])?;
+    switch_on()
+}
+
+/// Lays a cable for each of several boxes, from one switch.
+pub(in crate::scenarios) fn lay_cables(cables: &[&str]) -> Result<()> {
+    ends_here()?;
+    // Nobody in this home asks who wants which group.
+    let switch = ["type", "bridge", "mcast_snooping", "0"];
+    ip(&[&["link", "add", "name", INTERFACE], &switch[..]].concat())?;
+    for cable in cables {
+        ip(&["tuntap", "add", "dev", cable, "mode", "tap"])?;
+        ip(&["link", "set", cable, "master", INTERFACE, "up"])?;
+    }
+    switch_on()
+}
+
+/// Refuses to go on in a network that leads somewhere.
+fn ends_here() -> Result<()> {
     let routes = ["-4", "-6"].map(|family| ip(&[family, "route", "show", "table", "all"]));
     for found in routes {
         let found = found?;
@@ -46,8 +66,12 @@ pub(in crate::scenarios) fn lay_cable() -> Result<()> {
             bail!("this is not a network of its own, it has routes:\n{found}");
         }
     }
+    Ok(())
+}
+
+/// Gives the router its addresses.
+fn switch_on() -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
-    ip(&["tuntap", "add", "dev", INTERFACE, "mode", "tap"])?;
     for address in [ADDRESS, PUBLIC_TIME] {
         ip(&["addr", "add", &format!("{address}/24"), "dev", INTERFACE])?;
     }

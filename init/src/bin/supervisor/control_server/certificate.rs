@@ -2,7 +2,7 @@
 //! can compare it with what the browser shows.
 
 use super::refused;
-use crate::log;
+use crate::{log, screen};
 use control::{Refusal, Reply};
 
 /// What one console has told. A console that was taken over later can't tell another.
@@ -15,6 +15,7 @@ impl OneCertificate {
         match pairs(sha256) {
             Some(pairs) if !std::mem::replace(&mut self.0, true) => {
                 log::line(&format!("page certificate SHA-256 {pairs}"));
+                screen::certificate(pairs);
                 Reply::Done
             }
             _ => refused(Refusal::WrongState, "That is not told here.", 0),

@@ -1,0 +1,172 @@
+//! Two boxes in one home. The second finds the name `projectx.local` taken, becomes
+//! `projectx-2.local`, is found by that name, and says so on its page, on its screen and
+//! in `wifi-result.txt`; the first keeps its name.
+//!
+//! The machine `virt` has no screen, but Linux keeps the letters that would stand on it
+//! (vcs(4)). What they look like, `rpi3_reaches_the_page` shows.
+
+use super::Lab;
+use super::home_network::{self, InsideArguments, NAME, Part, mdns, router};
+use crate::agent::Agent;
+use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, Setup, Start};
+use anyhow::{Context, Result, ensure};
+use console::State;
+use home_network::{eventually, get, page_answers};
+use router::Router;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+const SECOND_NAME: &str = "projectx-2.local";
+const CABLES: [&str; 2] = ["first", "second"];
+/// What becomes of [`Network::Tap`] and [`Network::SecondTap`].
+const HARDWARE: [&str; 2] = ["52:54:00:12:34:56", "52:54:00:12:34:57"];
+
+pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
+    // The log that is shown when the test fails is that of the second.
+    let first = folder.join("first");
+    fs::create_dir(&first).with_context(|| first.display().to_string())?;
+    for folder in [&first, folder] {
+        lab.card_with_agent(folder, "loglevel=5 printk.devkmsg=on")?;
+    }
+    home_network::enter(Part::SecondBox, lab, folder)
+}
+
+/// The test, in the home.
+pub(super) fn inside(arguments: &InsideArguments) -> Result<()> {
+    router::lay_cables(&CABLES)?;
+    let router = Router::start(&arguments.folder, None)?;
+    let start = |folder: &Path, network| -> Result<Machine> {
+        let mut machine = Machine::start(&Setup {
+            board: Board::Virt,
+            card: folder.join("card.img"),
+            start: Start::PowerOn,
+            memory: 1024,
+            serial: folder.join("serial.log"),
+            virt_u_boot: arguments.u_boot.clone(),
+            network,
+            recording: None,
+            stick: None,
+        })?;
+        machine.wait_for_serial("projectx: page ready", 1, PAGE_LIMIT)?;
+        Ok(machine)
+    };
+    let mut first = start(&arguments.folder.join("first"), Network::Tap(CABLES[0]))?;
+    let first_address = address(&mut first, &router, HARDWARE[0])?;
+    is_alone(&mut first, NAME, first_address, None)?;
+
+    let mut second = start(&arguments.folder, Network::SecondTap(CABLES[1]))?;
+    let second_address = address(&mut second, &router, HARDWARE[1])?;
+    is_alone(
+        &mut second,
+        SECOND_NAME,
+        second_address,
+        Some(first_address),
+    )?;
+    is_alone(&mut first, NAME, first_address, Some(second_address))?;
+    page_answers(&mut second, second_address.into(), SECOND_NAME)?;
+    page_answers(&mut first, first_address.into(), NAME)?;
+    answers_to_no_other_name(second_address)?;
+    calls_itself(second_address, "projectx-2")?;
+    calls_itself(first_address, "projectx")?;
+    says_so_everywhere(&mut second, SECOND_NAME, second_address).context("the second box")?;
+    says_so_everywhere(&mut first, NAME, first_address).context("the first box")?;
+    let kept_its_name = !first.serial_text()?.contains("the box is projectx-");
+    ensure!(kept_its_name, "the first box took another name, too");
+    eprintln!("  {NAME} is {first_address}, {SECOND_NAME} is {second_address}");
+    Ok(())
+}
+
+/// The address that the router has given to this hardware.
+fn address(machine: &mut Machine, router: &Router, hardware: &str) -> Result<Ipv4Addr> {
+    eventually(machine, "an address by DHCP", || {
+        let leases = router.leases();
+        let lease = leases.iter().find(|lease| lease.hardware == hardware);
+        Ok(lease.with_context(|| format!("{leases:?}"))?.address)
+    })
+}
+
+/// The name is this box's and not the other's.
+fn is_alone(
+    machine: &mut Machine,
+    name: &str,
+    address: Ipv4Addr,
+    other: Option<Ipv4Addr>,
+) -> Result<()> {
+    eventually(machine, &format!("the box's address for {name}"), || {
+        let found = mdns::lookup(router::ADDRESS, name)?;
+        let other = other.map(IpAddr::V4);
+        ensure!(
+            found.contains(&address.into()) && !found.iter().any(|one| Some(*one) == other),
+            "{name} is {found:?}"
+        );
+        Ok(())
+    })
+}
+
+/// The check against rebinding is not loosened by the number.
+fn answers_to_no_other_name(address: Ipv4Addr) -> Result<()> {
+    for name in [
+        "example.org",
+        "projectx-2.example.org",
+        "projectx-two.local",
+    ] {
+        let (status, body) = get(address.into(), name)?;
+        ensure!(
+            status == 421 && body.contains(&format!("Open http://{SECOND_NAME} or")),
+            "asked as {name}: {status}, {body}"
+        );
+    }
+    Ok(())
+}
+
+/// The page's heading.
+fn calls_itself(address: Ipv4Addr, name: &str) -> Result<()> {
+    let (_, body) = get(address.into(), &address.to_string())?;
+    let heading = format!("<h1>{name}</h1>");
+    ensure!(
+        body.contains(&heading) && body.contains(State::Unclaimed.word()),
+        "no {heading}: {body}"
+    );
+    Ok(())
+}
+
+/// On the screen, and on the card after a minute.
+fn says_so_everywhere(machine: &mut Machine, name: &str, address: Ipv4Addr) -> Result<()> {
+    let mut agent = Agent::connect(machine)?;
+    eventually(machine, "name and address on the screen", || {
+        let screen = screen(&mut agent)?;
+        for expected in [format!("http://{name}"), format!("http://{address}")] {
+            let is_there = screen.iter().any(|line| line.ends_with(&expected));
+            ensure!(is_there, "not {expected} on the screen: {screen:#?}");
+        }
+        Ok(())
+    })?;
+    let result = format!(
+        "What became of the wireless network. The box writes this file; wifi.txt is yours.\r\n\
+         \r\n\
+         wifi.txt names no network, so the box uses the network cable.\r\n\
+         The box's address there is {address}.\r\n\
+         \r\n\
+         Open http://{name} on a phone or computer in the same network.\r\n\
+         If that name is not found (some Android phones), open http://{address}\r\n"
+    );
+    eventually(machine, "wifi-result.txt", || {
+        let said = agent.ask(&["read", "/run/card/wifi-result.txt"])?;
+        let said = String::from_utf8_lossy(&said);
+        ensure!(said == result, "it says {said:?}");
+        Ok(())
+    })
+}
+
+/// The letters of the first console, a line each, without the blanks at its end.
+fn screen(agent: &mut Agent) -> Result<Vec<String>> {
+    // Four bytes a letter, one line after the other without a mark between them.
+    let letters = agent.ask(&["read", "/dev/vcsu1"])?;
+    let letters = letters.as_chunks::<4>().0.iter();
+    let letters: Vec<char> = letters
+        .map(|code| char::from_u32(u32::from_le_bytes(*code)).unwrap_or('?'))
+        .collect();
+    let line = |letters: &[char]| letters.iter().collect::<String>().trim_end().to_owned();
+    Ok(letters.chunks(80).map(line).collect())
+}
