@@ -16,6 +16,7 @@ mod lint;
 mod pictures;
 mod qemu;
 mod scenarios;
+mod schedule;
 mod snapshot;
 mod test;
 mod tidy;

@@ -3,23 +3,21 @@
 //! The home is a network namespace with nothing in it but the router (dnsmasq),
 //! two time servers and the box's cable; no route leads out. It has no name and
 //! ends with the process in it, so nothing is left over even after a kill. That
-//! process is this program again ([`inside`]), since a namespace is entered at
-//! a program's start. Without root rights a user namespace gives them in there.
+//! process is this program again ([`inside`], started by [`apart`]).
 
 mod mdns;
 pub(super) mod ntp;
 pub(super) mod router;
 
-use super::Lab;
+use super::{Lab, apart};
 use crate::agent::Agent;
-use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
-use anyhow::{Context, Result, bail, ensure};
+use crate::qemu::{self, Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
+use anyhow::{Context, Result, ensure};
 use ntp::TimeServer;
 use router::{Lease, Router};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far the time servers are ahead of the host.
@@ -43,26 +41,22 @@ pub struct InsideArguments {
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     // The daemons' own words are on the serial console too.
     lab.card_with_agent(folder, "loglevel=5 printk.devkmsg=on")?;
-    let mut command = Command::new("unshare");
-    command.arg("--net");
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let output = command
-        .arg(std::env::current_exe()?)
-        .args([Path::new("in-home-network"), folder, &lab.virt_u_boot])
-        .output()
-        .context("starting unshare (package util-linux)")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        bail!("{}", said.trim_end());
-    }
-    eprint!("{said}");
-    Ok(())
+    // Without root rights a user namespace gives them in there.
+    let user: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &[],
+        false => &["--user", "--map-root-user"],
+    };
+    let words = [
+        "in-home-network".as_ref(),
+        folder.as_os_str(),
+        lab.virt_u_boot.as_os_str(),
+    ];
+    apart::run(user, &words, folder)
 }
 
 /// The test, in the home.
 pub fn inside(arguments: &InsideArguments) -> Result<()> {
+    qemu::interrupted();
     router::lay_cable()?;
     let named_by_dhcp = TimeServer::start(router::ADDRESS.into(), AHEAD)?;
     let named_by_dns = TimeServer::start(router::PUBLIC_TIME.into(), AHEAD)?;
