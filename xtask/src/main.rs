@@ -16,6 +16,7 @@ mod lint;
 mod pictures;
 mod qemu;
 mod scenarios;
+mod schedule;
 mod screen;
 mod snapshot;
 mod test;

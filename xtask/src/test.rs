@@ -9,6 +9,7 @@ use crate::{campaign, card_check, exploits, guest, image, tidy, workspace};
 use anyhow::{Result, bail};
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// What `cargo xtask test` takes.
@@ -20,6 +21,9 @@ pub struct TestArguments {
     /// Write the golden transcripts anew; look at the difference before committing
     #[arg(long)]
     bless: bool,
+    /// How many boot tests run at a time [default: 2, or 1 on one core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: Option<u8>,
     /// Only these boot tests
     names: Vec<String>,
 }
@@ -45,7 +49,7 @@ pub fn run(arguments: &TestArguments) -> Result<()> {
     }
     if !arguments.unit && !qemu::interrupted() {
         let begun = Instant::now();
-        if let Err(error) = boots(&chosen, arguments.bless, &mut tally) {
+        if let Err(error) = boots(&chosen, arguments, &mut tally) {
             tally.failed("boot tests", begun, &format!("{error:#}"));
         }
     }
@@ -111,8 +115,13 @@ fn unit(tally: &mut Tally) {
     tally.programs_own_tests(words);
 }
 
-/// Boots of the real ZIP, one after another: two at once are slower on two cores.
-fn boots(chosen: &[&Scenario], bless: bool, tally: &mut Tally) -> Result<()> {
+/// How many boots share the machine when nobody says: a guest has one processor.
+fn usual_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
+}
+
+/// Boots of the real ZIP, several at a time: one guest leaves a second core idle.
+fn boots(chosen: &[&Scenario], arguments: &TestArguments, tally: &mut Tally) -> Result<()> {
     guest::build_zip()?;
     if chosen.len() == scenarios::ALL.len() {
         for zip in [workspace::zip(), workspace::image_zip()] {
@@ -120,17 +129,22 @@ fn boots(chosen: &[&Scenario], bless: bool, tally: &mut Tally) -> Result<()> {
             tally.step(&format!("card-check {name}"), || card_check::check(&zip));
         }
     }
-    let lab = Lab::new(bless)?;
-    for scenario in chosen {
+    let lab = Lab::new(arguments.bless)?;
+    let jobs = arguments.jobs.map_or_else(usual_jobs, usize::from);
+    let tally = Mutex::new(tally);
+    let work = |scenario: &&Scenario| {
         let begun = Instant::now();
         eprintln!("{} … ({})", scenario.name, scenario.about);
-        match scenarios::run(scenario, &lab) {
+        let outcome = scenarios::run(scenario, &lab);
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
             Outcome::Passed => tally.passed(scenario.name, begun),
             Outcome::Failed(reason) => tally.failed(scenario.name, begun, &reason),
         }
-        if qemu::interrupted() {
-            bail!("interrupted");
-        }
+    };
+    scenarios::plan(chosen).carry_out(jobs, work, qemu::interrupted);
+    if qemu::interrupted() {
+        bail!("interrupted");
     }
     Ok(())
 }

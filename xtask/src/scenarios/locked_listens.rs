@@ -85,7 +85,7 @@ fn listens(machine: &mut Machine, state: State) -> Result<()> {
         Ok(said.ok().filter(|said| said.contains(ADDRESS)))
     })?;
     let open = open_sockets(&mut agent)?;
-    eprintln!("  {state:?}: {open:?}");
+    eprintln!("  locked_listens, {state:?}: {open:?}");
     let allowed: BTreeSet<_> = EXPECTED.map(|(list, port, _)| (list, port)).into();
     for (list, port) in &open {
         let is_asking = list.starts_with("udp") && ASKING.contains(port);

@@ -3,6 +3,7 @@
 //! A failed test leaves its folder `target/test/NAME` with the serial log and
 //! the card; a passed one leaves nothing.
 
+mod apart;
 mod attacks;
 mod capture;
 mod card_refused;
@@ -16,6 +17,7 @@ mod header_restored;
 pub mod home_network;
 mod locked_listens;
 pub mod mail;
+mod order;
 mod page_without_scripts;
 mod phone_page;
 mod pid1_transcript;
@@ -36,10 +38,13 @@ use crate::qemu::{self, Board, Machine, Network, Recording, Setup, Start};
 use crate::{guest, workspace};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
-use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+pub use order::plan;
 
 /// One boot test.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ pub struct Scenario {
     run: fn(&Lab, &Path) -> Result<()>,
 }
 
-/// Every boot test, in the order in which they run.
+/// Every boot test. [`plan`] says which comes when.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "plain_card",
@@ -241,8 +246,8 @@ pub struct Lab {
     bless: bool,
     /// Besides what every test brings along for the agent to run.
     brought: Tree,
-    /// Made by the first test that needs it.
-    mail_moment: OnceCell<mail::Moment>,
+    /// Made once, by the first test that needs it; or why it could not be made.
+    mail_moment: OnceLock<Result<mail::Moment, String>>,
     /// Held, so that a second test run does not take this one's cards away.
     _lock: Flock<File>,
 }
@@ -262,7 +267,7 @@ impl Lab {
             agent: guest::agent_program()?,
             bless,
             brought: Tree::default(),
-            mail_moment: OnceCell::new(),
+            mail_moment: OnceLock::new(),
         })
     }
 
@@ -272,15 +277,15 @@ impl Lab {
         self
     }
 
-    /// The folder of the box that the tests of mail go on from.
+    /// The folder of the box that the tests of mail go on from. While one test
+    /// sets it up, others that need it wait.
     fn mail_moment(&self) -> Result<PathBuf> {
-        let moment = match self.mail_moment.get() {
-            Some(moment) => moment,
-            None => {
-                let made = mail::Moment::make(self)?;
-                self.mail_moment.get_or_init(|| made)
-            }
-        };
+        let made = self
+            .mail_moment
+            .get_or_init(|| mail::Moment::make(self).map_err(|error| format!("{error:#}")));
+        let moment = made
+            .as_ref()
+            .map_err(|why| anyhow!("the box of the tests of mail: {why}"))?;
         Ok(moment.folder().to_owned())
     }
 
@@ -407,7 +412,11 @@ pub fn run(scenario: &Scenario, lab: &Lab) -> Outcome {
     };
     let done = fresh()
         .with_context(|| folder.display().to_string())
-        .and_then(|()| (scenario.run)(lab, &folder));
+        .and_then(|()| {
+            // Other tests go on; the words of a panic stand on standard error.
+            catch_unwind(AssertUnwindSafe(|| (scenario.run)(lab, &folder)))
+                .unwrap_or_else(|_| Err(anyhow!("the test itself panicked")))
+        });
     match done {
         Ok(()) => {
             // What cannot be removed is removed before the next run, or reported then.

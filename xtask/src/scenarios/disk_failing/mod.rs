@@ -214,7 +214,7 @@ fn takes_no_writes(lab: &Lab, card: &Path, folder: &Path) -> Result<()> {
     let mut machine = lab.start_from(start, Board::Virt, card, folder, None)?;
     machine.wait_for_page()?;
     let answer = client::unlock(&machine.page(), PASSPHRASE)?;
-    eprintln!("  unlocking a card that takes no writes: {answer:?}");
+    eprintln!("  disk_failing: unlocking a card that takes no writes: {answer:?}");
     shows(&mut machine, &[FAILING, WRITING, ADVICE], &[])?;
     machine.cut_power()?;
     Ok(())

@@ -34,7 +34,7 @@ pub(super) fn next_to_none(machine: &mut Machine, agent: &mut Agent) -> Result<(
     let requests = after.requests - before.requests;
     let bytes = after.bytes - before.bytes;
     eprintln!(
-        "  an idle box: {requests} writes of {bytes} bytes in {} s",
+        "  disk_failing: an idle box: {requests} writes of {bytes} bytes in {} s",
         WHILE.as_secs()
     );
     ensure!(requests <= MOST, "{requests} writes of {bytes} bytes");

@@ -3,24 +3,22 @@
 //! The home is a network namespace with nothing in it but the router (dnsmasq),
 //! two time servers and the box's cable; no route leads out. It has no name and
 //! ends with the process in it, so nothing is left over even after a kill. That
-//! process is this program again ([`inside`]), since a namespace is entered at
-//! a program's start. Without root rights a user namespace gives them in there.
+//! process is this program again ([`inside`], started by [`apart`]).
 
 pub(super) mod mdns;
 pub(super) mod ntp;
 pub(super) mod router;
 
-use super::Lab;
+use super::{Lab, apart};
 use crate::agent::Agent;
-use crate::qemu::{Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
-use anyhow::{Context, Result, bail, ensure};
+use crate::qemu::{self, Board, Machine, Network, PAGE_LIMIT, QemuError, Setup, Start};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use ntp::TimeServer;
 use router::{Lease, Router};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far the time servers are ahead of the host.
@@ -60,28 +58,24 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
 
 /// Has a test run in a network namespace that ends with it.
 pub(super) fn enter(part: Part, lab: &Lab, folder: &Path) -> Result<()> {
+    // Without root rights a user namespace gives them in there.
+    let user: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &[],
+        false => &["--user", "--map-root-user"],
+    };
     let part = part.to_possible_value().context("a part without a name")?;
-    let mut command = Command::new("unshare");
-    command.arg("--net");
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let output = command
-        .arg(std::env::current_exe()?)
-        .args(["in-home-network", part.get_name()])
-        .args([folder, &lab.virt_u_boot])
-        .output()
-        .context("starting unshare (package util-linux)")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        bail!("{}", said.trim_end());
-    }
-    eprint!("{said}");
-    Ok(())
+    let words = [
+        "in-home-network".as_ref(),
+        part.get_name().as_ref(),
+        folder.as_os_str(),
+        lab.virt_u_boot.as_os_str(),
+    ];
+    apart::run(user, &words, folder)
 }
 
 /// A test, in the home.
 pub fn inside(arguments: &InsideArguments) -> Result<()> {
+    qemu::interrupted();
     match arguments.part {
         Part::HomeNetwork => one_box(arguments),
         Part::SecondBox => super::second_box::inside(arguments),

@@ -41,12 +41,13 @@ pub use isolated::measure as isolated;
 pub use measured::measure;
 pub(super) use moment::Moment;
 
-use super::Lab;
-use anyhow::{Context, Result, bail, ensure};
+use super::{Lab, apart};
+use crate::qemu;
+use anyhow::{Context, Result, ensure};
 use peers::{Peers, Tree};
 use readers::Person;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Who lives here.
 const ANNA: Person = Person {
@@ -128,27 +129,31 @@ fn enter(lab: &Lab, part: Part, folder: &Path, moment: &Path) -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "the boot tests of mail start Postfix and Exim, which needs root: sudo cargo xtask test"
     );
+    unpack_peers()?;
+    let part = clap::ValueEnum::to_possible_value(&part).context("a part without a name")?;
+    let words = [
+        "in-mail-world".as_ref(),
+        part.get_name().as_ref(),
+        folder.as_os_str(),
+        moment.as_os_str(),
+        lab.virt_u_boot.as_os_str(),
+    ];
+    apart::run(&["--mount"], &words, folder)
+}
+
+/// Two worlds may come at once, but only one unpacks.
+fn unpack_peers() -> Result<()> {
+    static UNPACKING: Mutex<()> = Mutex::new(());
+    let _unpacking = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     for peers in [Peers::Internet, Peers::Postfix] {
         Tree::unpack(peers)?;
     }
-    let word = clap::ValueEnum::to_possible_value(&part).context("a part without a name")?;
-    let output = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
-        .arg(std::env::current_exe()?)
-        .args([Path::new("in-mail-world"), Path::new(word.get_name())])
-        .args([folder, moment, &lab.virt_u_boot])
-        .output()
-        .context("starting unshare (package util-linux)")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        bail!("{}", said.trim_end());
-    }
-    eprint!("{said}");
     Ok(())
 }
 
 /// The part, in the world.
 pub fn inside(arguments: &InsideArguments) -> Result<()> {
+    qemu::interrupted();
     match arguments.part {
         Part::Moment => moment::keep(arguments),
         Part::Lands => lands::run(arguments),
