@@ -71,6 +71,15 @@ pub(crate) struct Trees {
     pub(crate) opensmtpd: Tree,
 }
 
+/// Unpacks the programs of others where they are not there, which may take minutes
+/// and which [`Internet::start`] does otherwise.
+///
+/// # Errors
+/// As [`Tree::unpack`].
+pub fn unpack() -> Result<()> {
+    Trees::unpack().map(drop)
+}
+
 impl Trees {
     fn unpack() -> Result<Self> {
         Ok(Self {

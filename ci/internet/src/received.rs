@@ -81,7 +81,8 @@ fn parse(stored: &[u8]) -> Result<Received> {
     };
     let trace = value(&["Received"]).context("no field Received")?;
     Ok(Received {
-        from: value(&["Return-Path"]).context("no field Return-Path")?,
+        // OpenSMTPD writes none for a report.
+        from: value(&["Return-Path"]).unwrap_or_default(),
         to: value(&["X-Original-To", "Envelope-To", "Delivered-To"]).context("no recipient")?,
         tls: tls(&trace),
         trace,

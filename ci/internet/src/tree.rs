@@ -99,7 +99,8 @@ impl Peers {
                 "python3-dkim",
             ],
             Self::Postfix => &["postfix"],
-            Self::OpenSmtpd => &["opensmtpd"],
+            // It delivers into a Maildir by a shell's command.
+            Self::OpenSmtpd => &["opensmtpd", "dash"],
         }
     }
 }
