@@ -112,7 +112,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Unpacks the tree below `target/peers` if it is not there. Remove that
+    /// Unpacks the tree below `target/foreign` if it is not there. Remove that
     /// folder to take newer packages. Needs Debian's mirror and the program
     /// mmdebstrap, so not for inside of a test's world.
     ///
@@ -120,7 +120,7 @@ impl Tree {
     /// When the packages cannot be had.
     pub fn unpack(which: Peers) -> Result<Self> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-        let folder = target.join("peers");
+        let folder = target.join("foreign");
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let folder = folder.canonicalize()?;
         let tree = Self {
