@@ -110,7 +110,12 @@ fn a_recipient_who_is_not_there_is_refused_and_the_sender_is_told() {
         assert_eq!((report.from.as_str(), report.to), ("", sender));
         let said = String::from_utf8_lossy(&report.message).into_owned();
         assert!(said.contains("550"), "{to}: {said}");
-        assert_eq!(internet.host(to).received().unwrap(), []);
+        // It may hold a report of its own from the round before.
+        let received = internet.host(to).received().unwrap();
+        assert!(
+            received.iter().all(|one| one.to != recipient),
+            "{received:?}"
+        );
     }
 }
 
