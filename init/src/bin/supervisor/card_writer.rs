@@ -1,10 +1,15 @@
 //! The only way in which the box writes to the card's FAT once it runs.
 //!
-//! The FAT is mounted read-only. For a write it is mounted anew, writable and synchronous,
-//! and read-only again right after. The files of the slots are never written here, so they
-//! stay where they are, and a power cut costs at most the one file at work.
+//! The FAT is mounted read-only. For a write it is mounted anew, writable, and read-only
+//! again right after. The files of the slots are never written here, so they stay where
+//! they are, and a power cut costs at most the one file at work.
+//!
+//! Every step here ends when all of it is on the card, folder and table of clusters too.
+//! The mount itself is not synchronous: it would write both copies of that table for each
+//! cluster, 48 MiB of a header's backup in more than a minute.
 
 use nix::mount::{MsFlags, mount};
+use nix::unistd::syncfs;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -32,7 +37,7 @@ pub fn while_writable<T>(write: impl FnOnce(&Path) -> io::Result<T>) -> io::Resu
             None::<&str>,
         )
     };
-    remount(MsFlags::MS_SYNCHRONOUS)?;
+    remount(MsFlags::empty())?;
     let written = write(Path::new(CARD));
     remount(MsFlags::MS_RDONLY)?;
     written
@@ -46,12 +51,13 @@ pub fn while_writable<T>(write: impl FnOnce(&Path) -> io::Result<T>) -> io::Resu
 pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(folder.join(name))?;
     file.write_all(bytes)?;
-    file.sync_all()
+    on_the_card(&file)
 }
 
 /// Writes over a file of the owner's, so that nothing of the old bytes stays on the card's
 /// sectors. A whole copy lies beside it meanwhile, as `NAME.new`, which is read instead should
-/// the power go in the middle ([`wifi_txt::files::IN_WORK`]); nothing of it stays either.
+/// the power go in the middle ([`wifi_txt::files::IN_WORK`]); nothing of it stays either. A
+/// file that is not there yet needs none: it is made.
 ///
 /// # Errors
 /// The card is full or does not take it.
@@ -59,6 +65,9 @@ pub fn overwrite(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let copy = format!("{name}{}", wifi_txt::files::IN_WORK);
     // What a cut has left would be freed as it is.
     wipe(&folder.join(&copy))?;
+    if !folder.join(name).try_exists()? {
+        return put(folder, name, bytes);
+    }
     put(folder, &copy, bytes)?;
     overwrite_in_place(&folder.join(name), bytes)?;
     wipe(&folder.join(copy))
@@ -76,7 +85,7 @@ pub fn wipe(path: &Path) -> io::Result<()> {
     };
     let length = file.metadata()?.len();
     io::copy(&mut io::repeat(0).take(length), &mut file)?;
-    file.sync_all()?;
+    on_the_card(&file)?;
     fs::remove_file(path)
 }
 
@@ -103,7 +112,14 @@ fn overwrite_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(bytes)?;
     file.set_len(bytes.len() as u64)?;
-    file.sync_all()
+    on_the_card(&file)
+}
+
+/// Waits until the file is on the card, and all else of its file system: fsync(2) says
+/// nothing of the folder, and vfat's has the table of clusters only.
+fn on_the_card(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    Ok(syncfs(file)?)
 }
 
 #[cfg(test)]
