@@ -155,7 +155,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "second_box",
-        about: "two boxes in one home: the second is projectx-2.local, and says so everywhere",
+        about: "two boxes in one home: one becomes projectx-2.local, and says so everywhere",
         run: second_box::run,
     },
     Scenario {
