@@ -7,6 +7,7 @@
 //! an end of file where an answer was due means trouble, never yes.
 
 pub mod deliver;
+pub mod dkim_sign;
 pub mod handed;
 mod line;
 pub mod passed;

@@ -8,6 +8,8 @@ use nix::fcntl::{Flock, FlockArg};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -35,6 +37,9 @@ pub enum KeyError {
     /// The key's file holds something else.
     #[error("{path}: no ECDSA P-256 key in PKCS #8; move the file away and restart", path = .0.display())]
     NotAKey(PathBuf),
+    /// A file holds something else than what was written there.
+    #[error("{path}: not what is kept there; move the file away and restart", path = .0.display())]
+    Damaged(PathBuf),
 }
 
 /// The port-25 key and its certificate.
@@ -83,6 +88,29 @@ impl Signer {
         })
     }
 
+    /// Opens `folder/key.pem` and `folder/certificate.pem`, which
+    /// [`self_signed_pem`] has made.
+    ///
+    /// # Errors
+    /// When a file can't be read, or is no key or certificate.
+    pub fn open_pem(folder: &Path) -> Result<Self, KeyError> {
+        let (key_path, certificate_path) = (folder.join("key.pem"), folder.join("certificate.pem"));
+        let bad = |path: &Path| KeyError::Damaged(path.to_owned());
+        let text = fs::read(&key_path).map_err(file(&key_path))?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| bad(&key_path))?;
+        let random = SystemRandom::new();
+        let (kind, der) = (&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der());
+        let key = EcdsaKeyPair::from_pkcs8(kind, der, &random).map_err(|_| bad(&key_path))?;
+        let text = fs::read(&certificate_path).map_err(file(&certificate_path))?;
+        let certificate = CertificateDer::from_pem_slice(&text);
+        let certificate = certificate.map_err(|_| bad(&certificate_path))?.to_vec();
+        Ok(Self {
+            key,
+            certificate,
+            random,
+        })
+    }
+
     /// The certificate in DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
@@ -114,6 +142,23 @@ pub fn self_signed_pem(folder: &Path, name: &str) -> Result<(), KeyError> {
     write_whole(&certificate_path, 0o644, certificate.pem().as_bytes())
 }
 
+/// Copies the pair that [`self_signed_pem`] has made in `from` for a second
+/// service, which the group of `to` is. A pair that is the same stays.
+///
+/// # Errors
+/// When a file can't be read or written.
+pub fn copy_pem(from: &Path, to: &Path) -> Result<(), KeyError> {
+    let _lock = lock(to)?;
+    for (name, mode) in [("key.pem", 0o640), ("certificate.pem", 0o644)] {
+        let (from, to) = (from.join(name), to.join(name));
+        let bytes = fs::read(&from).map_err(file(&from))?;
+        if read(&to)?.as_ref() != Some(&bytes) {
+            write_whole(&to, mode, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
 fn new_key(name: &str) -> Result<KeyPair, KeyError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|source| KeyError::Certificate {
         name: name.to_owned(),
@@ -134,13 +179,13 @@ fn self_signed(name: &str, pair: &KeyPair) -> Result<rcgen::Certificate, KeyErro
 }
 
 /// Two starts at once would make two keys.
-fn lock(folder: &Path) -> Result<Flock<File>, KeyError> {
+pub(crate) fn lock(folder: &Path) -> Result<Flock<File>, KeyError> {
     let opened = File::open(folder).map_err(file(folder))?;
     Flock::lock(opened, FlockArg::LockExclusive)
         .map_err(|(_, errno)| file(folder)(io::Error::from(errno)))
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -157,7 +202,7 @@ fn remove(path: &Path) -> Result<(), KeyError> {
 
 /// Writes a temporary file beside `path`, makes sure that it is on the disk, and
 /// renames it. What an earlier try left behind is overwritten.
-fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
+pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
     let temporary = PathBuf::from(format!("{}.new", path.display()));
     remove(&temporary)?;
     let written = OpenOptions::new()
@@ -179,7 +224,7 @@ fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
         .map_err(file(folder))
 }
 
-fn file(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::File { path, source }
 }

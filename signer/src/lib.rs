@@ -3,8 +3,14 @@
 //! `serve` holds the port-25 key and signs TLS handshakes for smtp-in over the
 //! channel `tls-sign`: any number of certificates and one signature a connection,
 //! of nothing but a handshake ([`handshake`]). `self-signed` makes a pair of PEM
-//! files once, for Dovecot. Both make keys in [`keys`].
+//! files once, for Dovecot and `serve-private`, which signs for submission. All make
+//! keys in [`keys`].
+//!
+//! `dkim` holds the keys of the box's own domains ([`dkim_keys`]) and signs the mail
+//! of their people over the channel `dkim-sign` ([`dkim`]).
 
+pub mod dkim;
+pub mod dkim_keys;
 pub mod handshake;
 pub mod keys;
 pub mod serve;

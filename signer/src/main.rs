@@ -1,7 +1,8 @@
-//! `signer serve NAME` and `signer self-signed NAME FOLDER`.
+//! `signer serve NAME`, `signer self-signed NAME FOLDER [COPY]`, `signer serve-private
+//! NAME` and `signer dkim`.
 
 use channels::passed::Passed;
-use signer::{keys, serve};
+use signer::{dkim, keys, serve};
 use std::error::Error;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 /// Where the port-25 key is, in the volume that only this program has.
 const KEYS: &str = "/keys";
+/// The channel of the private services' key, in the protocol of `tls-sign`.
+const PRIVATE: &str = "private-tls-sign";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,7 +22,15 @@ fn main() -> ExitCode {
         ["self-signed", name, folder] => {
             keys::self_signed_pem(Path::new(folder), name).map_err(Into::into)
         }
-        _ => Err("usage: signer serve NAME | signer self-signed NAME FOLDER".into()),
+        ["self-signed", name, folder, copy] => {
+            let folder = Path::new(folder);
+            keys::self_signed_pem(folder, name)
+                .and_then(|()| keys::copy_pem(folder, Path::new(copy)))
+                .map_err(Into::into)
+        }
+        ["serve-private", _] => run_private(),
+        ["dkim"] => run_dkim(),
+        _ => Err("usage: signer serve NAME | signer self-signed NAME FOLDER [COPY] | signer serve-private NAME | signer dkim".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,5 +45,22 @@ fn run(name: &str) -> Result<(), Box<dyn Error>> {
     let listener = UnixListener::from(Passed::take_all()?.take(channels::tls_sign::NAME)?);
     let signer = Arc::new(keys::Signer::open(Path::new(KEYS), name)?);
     serve::serve(&listener, &signer)?;
+    Ok(())
+}
+
+fn run_private() -> Result<(), Box<dyn Error>> {
+    let listener = UnixListener::from(Passed::take_all()?.take(PRIVATE)?);
+    let signer = Arc::new(keys::Signer::open_pem(Path::new(KEYS))?);
+    serve::serve(&listener, &signer)?;
+    Ok(())
+}
+
+fn run_dkim() -> Result<(), Box<dyn Error>> {
+    let listener = UnixListener::from(Passed::take_all()?.take(channels::dkim_sign::NAME)?);
+    let signer = dkim::Signer::new(Path::new("/dkim"), Path::new("/outbound"));
+    // Before the first message, whose sender would wait for it.
+    signer.prepare();
+    let signer = Arc::new(signer);
+    serve::serve_each(&listener, move |stream| dkim::connection(stream, &signer))?;
     Ok(())
 }

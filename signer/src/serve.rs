@@ -1,5 +1,5 @@
-//! Answers on `tls-sign`, each connection on its own thread, so that a stuck
-//! smtp-in stops nobody else.
+//! Answers on a channel, each connection on its own thread, so that a stuck user
+//! stops nobody else; and what is answered on `tls-sign`.
 
 use crate::handshake::to_be_signed;
 use crate::keys::Signer;
@@ -13,13 +13,26 @@ use std::time::Duration;
 /// More connections at once than the supervisor ever makes; a thread each.
 const MOST: usize = 256;
 /// smtp-in may idle before its STARTTLS, but not longer than a session.
-const IDLE: Duration = Duration::from_secs(35 * 60);
+pub(crate) const IDLE: Duration = Duration::from_secs(35 * 60);
 
-/// Serves for ever.
+/// Serves TLS handshakes for ever.
 ///
 /// # Errors
 /// When the listening socket broke.
 pub fn serve(listener: &UnixListener, signer: &Arc<Signer>) -> io::Result<()> {
+    let signer = Arc::clone(signer);
+    serve_each(listener, move |stream| connection(stream, &signer))
+}
+
+/// Does `work` with each connection, for ever.
+///
+/// # Errors
+/// When the listening socket broke.
+pub fn serve_each(
+    listener: &UnixListener,
+    work: impl Fn(UnixStream) + Send + Sync + 'static,
+) -> io::Result<()> {
+    let work = Arc::new(work);
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let stream = match listener.accept() {
@@ -38,11 +51,11 @@ pub fn serve(listener: &UnixListener, signer: &Arc<Signer>) -> io::Result<()> {
             open.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
-        let (signer, counter) = (Arc::clone(signer), Arc::clone(&open));
+        let (work, counter) = (Arc::clone(&work), Arc::clone(&open));
         let spawned = std::thread::Builder::new()
             .stack_size(256 << 10)
             .spawn(move || {
-                connection(stream, &signer);
+                work(stream);
                 counter.fetch_sub(1, Ordering::SeqCst);
             });
         if spawned.is_err() {

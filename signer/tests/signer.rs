@@ -2,7 +2,7 @@
 
 use channels::tls_sign::{Reply, Request, ask, from_hex, to_hex};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use signer::keys::{Signer, self_signed_pem};
+use signer::keys::{Signer, copy_pem, self_signed_pem};
 use signer::serve::serve;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -145,4 +145,58 @@ fn a_pem_pair_is_made_once_and_whole() {
     fs::remove_file(path.join("key.pem")).unwrap();
     self_signed_pem(path, "mail.example").unwrap();
     assert_ne!(pair().map(Result::unwrap)[0], certificate);
+}
+
+#[test]
+fn the_private_services_pair_is_copied_and_signs_with_the_same_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, copy) = (folder.path().join("tls"), folder.path().join("copy"));
+    for part in [&tls, &copy] {
+        fs::create_dir(part).unwrap();
+    }
+    assert!(Signer::open_pem(&copy).is_err());
+    for _first_and_second_start in 0..2 {
+        self_signed_pem(&tls, "mail.example").unwrap();
+        copy_pem(&tls, &copy).unwrap();
+    }
+    for name in ["key.pem", "certificate.pem"] {
+        assert_eq!(
+            fs::read(copy.join(name)).unwrap(),
+            fs::read(tls.join(name)).unwrap()
+        );
+    }
+    let mode = fs::metadata(copy.join("key.pem"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o640);
+    // A pair that is only to be read, as private-signer has it.
+    let signer = Signer::open_pem(&copy).unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    thread::spawn(move || signer::serve::connection(theirs, &signer));
+    let Reply::Certificate { chain } = ask(&mut ours, &Request::Certificate).unwrap() else {
+        panic!("no certificate");
+    };
+    let certificate = from_hex(&chain[0]).unwrap();
+    let Reply::Signature { signature } = ask(&mut ours, &tls13(32)).unwrap() else {
+        panic!("no signature");
+    };
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public_point(&certificate));
+    let context = [
+        &[b' '; 64][..],
+        b"TLS 1.3, server CertificateVerify\0",
+        &[7; 32],
+    ]
+    .concat();
+    key.verify(&context, &from_hex(&signature).unwrap())
+        .unwrap();
+    // Another pair takes the place of the copy.
+    fs::remove_file(tls.join("certificate.pem")).unwrap();
+    self_signed_pem(&tls, "mail.example").unwrap();
+    copy_pem(&tls, &copy).unwrap();
+    Signer::open_pem(&copy).unwrap();
+    assert_eq!(
+        fs::read(copy.join("key.pem")).unwrap(),
+        fs::read(tls.join("key.pem")).unwrap()
+    );
 }

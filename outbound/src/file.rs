@@ -1,0 +1,79 @@
+//! A small JSON file that is there whole or not at all.
+
+use nix::unistd::{Gid, Uid};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a file was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: {source}; is the volume there?", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not what the supervisor writes.
+    #[error("{}: {source}; choose the settings again", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// Reads `path`; `None` when it is not there.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(FileError::Io { path, source });
+        }
+    };
+    let read = serde_json::from_str(&text);
+    read.map(Some).map_err(|source| FileError::Form {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file beside `path` and puts it in its place (rename(2)), so that a
+/// power cut leaves one or the other. It belongs to `owner`, if one is named.
+pub(crate) fn write<T: Serialize>(
+    path: &Path,
+    content: &T,
+    mode: u32,
+    owner: Option<u32>,
+) -> Result<(), FileError> {
+    let new = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
+        let text = serde_json::to_string_pretty(content).map_err(io::Error::other)?;
+        file.write_all(text.as_bytes())?;
+        if let Some(owner) = owner {
+            let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+            nix::unistd::fchown(&file, Some(uid), Some(gid))?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(|source| FileError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}

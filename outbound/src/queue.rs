@@ -1,0 +1,87 @@
+//! Postfix's queue on its volume: the folders that Debian's package makes at its
+//! installation (postfix-files(5)), here before each start, since nothing is ever
+//! installed on the box.
+
+use nix::unistd::{Gid, Uid};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+/// Folders, their modes, and whether they are Postfix's own or root's.
+const FOLDERS: [(&str, u32, bool); 13] = [
+    ("active", 0o700, true),
+    ("bounce", 0o700, true),
+    ("corrupt", 0o700, true),
+    ("defer", 0o700, true),
+    ("deferred", 0o700, true),
+    ("flush", 0o700, true),
+    ("hold", 0o700, true),
+    ("incoming", 0o700, true),
+    ("private", 0o700, true),
+    ("public", 0o710, true),
+    ("saved", 0o700, true),
+    ("trace", 0o700, true),
+    ("pid", 0o755, false),
+];
+
+/// Makes what is missing below `queue`, for Postfix's user `owner`. What a power
+/// cut left between two steps is made whole.
+///
+/// # Errors
+/// With the folder: the disk is full, or something else lies in its place.
+pub fn make(queue: &Path, owner: u32) -> io::Result<()> {
+    for (name, mode, is_postfix_s) in FOLDERS {
+        let path = queue.join(name);
+        let wanted = if is_postfix_s { owner } else { 0 };
+        let make = || -> io::Result<()> {
+            match DirBuilder::new().mode(mode).create(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            let now = fs::symlink_metadata(&path)?;
+            if !now.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            if (now.uid(), now.gid()) != (wanted, wanted) {
+                let (uid, gid) = (Uid::from_raw(wanted), Gid::from_raw(wanted));
+                nix::unistd::chown(&path, Some(uid), Some(gid))?;
+            }
+            Ok(())
+        };
+        make().map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_made_once_and_a_half_made_one_is_made_whole() {
+        let queue = tempfile::tempdir().unwrap();
+        // The power went before the owner was changed.
+        fs::create_dir(queue.path().join("deferred")).unwrap();
+        for _first_and_second_start in 0..2 {
+            make(queue.path(), 4105).unwrap();
+            for (name, _, is_postfix_s) in FOLDERS {
+                let meta = fs::metadata(queue.path().join(name)).unwrap();
+                let owner = if is_postfix_s { 4105 } else { 0 };
+                assert_eq!((meta.uid(), meta.gid()), (owner, owner), "{name}");
+            }
+        }
+        let meta = fs::metadata(queue.path().join("active")).unwrap();
+        assert_eq!(meta.mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn what_is_not_a_folder_is_named() {
+        let queue = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc", queue.path().join("active")).unwrap();
+        let error = make(queue.path(), 4105).unwrap_err().to_string();
+        assert!(error.contains("/active: "), "{error}");
+    }
+}
