@@ -4,9 +4,10 @@
 //! passwd(5) with Dovecot's password schemes): address, hash, uid, gid, home.
 //! Only the supervisor writes it, whole or not at all. Each person has a uid of
 //! their own, never used again for somebody else, and a home that only this uid
-//! can enter.
+//! can enter. Beside it is a list of other addresses of the same people.
 
 mod address;
+mod aliases;
 mod password;
 mod store;
 

@@ -1,6 +1,7 @@
 //! The list on the encrypted disk, and the homes.
 
 use crate::address::Address;
+use crate::aliases::{self, Alias};
 use crate::password::{self, PasswordError};
 use control::Secret;
 use nix::unistd::{Gid, Uid};
@@ -11,12 +12,15 @@ use std::path::{Path, PathBuf};
 
 /// The list's name in its folder.
 const FILE: &str = "passwd";
+/// The other addresses, in the same folder.
+const ALIASES: &str = "aliases";
 /// The first uid of a person, as the mail server's namespace numbers them.
 const FIRST_UID: u32 = 20_001;
 /// One behind the last.
 const END_UID: u32 = 60_000;
 /// What one box is for: a household.
 const MOST: usize = 100;
+const MOST_ALIASES: usize = 1000;
 /// The mode of a folder of what a filter learns.
 const LEARNED: u32 = 0o2750;
 
@@ -32,6 +36,12 @@ pub enum PeopleError {
     /// The password is not taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The domain is not one that anybody has an address of.
+    #[error("Nobody here has an address at {0}.")]
+    NoDomain(String),
+    /// There are as many other addresses as there may be.
+    #[error("This box has 1000 other addresses already; remove one first.")]
+    FullOfAliases,
     /// There are as many people as there may be.
     #[error("This box has 100 addresses already; remove one first.")]
     Full,
@@ -83,6 +93,7 @@ pub struct People {
     folder: PathBuf,
     homes: Homes,
     people: Vec<Person>,
+    aliases: Vec<Alias>,
 }
 
 impl People {
@@ -91,41 +102,32 @@ impl People {
     /// # Errors
     /// When it can't be read, or has a line that this program did not write.
     pub fn read(folder: &Path, homes: Homes) -> Result<Self, PeopleError> {
-        let path = folder.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(PeopleError::Io { path, source }),
-        };
-        let people = text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| {
-                parse(line).ok_or_else(|| PeopleError::Damaged {
-                    path: path.clone(),
-                    line: index + 1,
-                })
-            })
-            .collect::<Result<_, _>>()?;
         Ok(Self {
+            people: read(&folder.join(FILE), parse)?,
+            aliases: read(&folder.join(ALIASES), Alias::parse)?,
             folder: folder.to_owned(),
             homes,
-            people,
         })
     }
 
-    /// Writes the empty list where there is none. A mail server that finds no
-    /// list says "later" to a sender, not "nobody here".
+    /// Writes the empty list where there is none, and the list of other addresses
+    /// where it is not what it should be. A mail server that finds no list says
+    /// "later" to a sender, not "nobody here".
     ///
     /// # Errors
     /// When the disk fails.
     pub fn begin(&mut self) -> Result<(), PeopleError> {
         let path = self.folder.join(FILE);
         match fs::exists(&path) {
-            Ok(true) => Ok(()),
-            Ok(false) => self.replace(self.people.clone()),
-            Err(source) => Err(PeopleError::Io { path, source }),
+            Ok(true) => {}
+            Ok(false) => self.replace(self.people.clone())?,
+            Err(source) => return Err(PeopleError::Io { path, source }),
         }
+        let there = fs::exists(self.folder.join(ALIASES)).unwrap_or(false);
+        if !there || aliases::lines(&self.people, &self.aliases) != self.aliases {
+            self.replace_aliases(self.aliases.clone())?;
+        }
+        Ok(())
     }
 
     /// Makes the folder of what a person's filter learns for everybody who has
@@ -133,8 +135,11 @@ impl People {
     /// why somebody goes without; the others have theirs.
     pub fn let_learn(&self) -> Vec<PeopleError> {
         let people = self.people.iter();
-        people
-            .filter_map(|person| self.make_learned(&person.address, person.uid).err())
+        let own = people.map(|person| (person.address.as_str(), person.uid));
+        let others = self.aliases.iter();
+        let others = others.map(|alias| (alias.name.as_str(), alias.uid));
+        own.chain(others)
+            .filter_map(|(name, uid)| self.make_learned(name, uid).err())
             .collect()
     }
 
@@ -148,19 +153,102 @@ impl People {
     /// # Errors
     /// When the address is taken, the password is not, or the disk fails.
     pub fn add(&mut self, address: Address, password: &Secret) -> Result<(), PeopleError> {
-        if self.people.iter().any(|person| person.address == address) {
-            return Err(PeopleError::Exists(address));
-        }
+        self.must_be_free(&address)?;
         if self.people.len() >= MOST {
             return Err(PeopleError::Full);
         }
         let hash = password::hash(password)?;
         let uid = self.unused_uid()?;
         self.make_home(uid)?;
-        self.make_learned(&address, uid)?;
+        self.make_learned(address.as_str(), uid)?;
         let mut people = self.people.clone();
         people.push(Person { address, uid, hash });
-        self.replace(people)
+        self.replace(people)?;
+        self.replace_aliases(self.aliases.clone())
+    }
+
+    /// The other addresses that the owner has given, each with its person.
+    pub fn aliases(&self) -> Vec<(Address, &Person)> {
+        let given = self.aliases.iter();
+        given
+            .filter_map(|alias| Some((alias.given()?, self.by_uid(alias.uid)?)))
+            .collect()
+    }
+
+    /// Gives a person another address.
+    ///
+    /// # Errors
+    /// When the address is taken, there is no such person, or the disk fails.
+    pub fn add_alias(&mut self, alias: &Address, person: &Address) -> Result<(), PeopleError> {
+        self.must_be_free(alias)?;
+        let uid = self.uid_of(person)?;
+        if self.aliases.len() >= MOST_ALIASES {
+            return Err(PeopleError::FullOfAliases);
+        }
+        let mut aliases = self.aliases.clone();
+        aliases.push(Alias::new(alias, uid));
+        self.replace_aliases(aliases)
+    }
+
+    /// Takes such an address away.
+    ///
+    /// # Errors
+    /// When there is no such address, or the disk fails.
+    pub fn remove_alias(&mut self, alias: &Address) -> Result<(), PeopleError> {
+        let mut aliases = self.aliases.clone();
+        aliases.retain(|known| known.given().as_ref() != Some(alias));
+        if aliases.len() == self.aliases.len() {
+            return Err(PeopleError::Unknown(alias.clone()));
+        }
+        self.replace_aliases(aliases)
+    }
+
+    /// Who gets what is for nobody in `domain`.
+    pub fn catch_all(&self, domain: &str) -> Option<&Person> {
+        let caught = |alias: &&Alias| alias.catches() == Some(domain);
+        self.by_uid(self.aliases.iter().find(caught)?.uid)
+    }
+
+    /// Gives what is for nobody in `domain` to a person, or to nobody again: then
+    /// it is refused.
+    ///
+    /// # Errors
+    /// When nobody has an address in the domain, there is no such person, or the
+    /// disk fails.
+    pub fn set_catch_all(
+        &mut self,
+        domain: &str,
+        person: Option<&Address>,
+    ) -> Result<(), PeopleError> {
+        let domain = domain.to_ascii_lowercase();
+        if !self.people.iter().any(|one| one.address.domain() == domain) {
+            return Err(PeopleError::NoDomain(domain));
+        }
+        let mut aliases = self.aliases.clone();
+        aliases.retain(|alias| alias.catches() != Some(&domain));
+        if let Some(person) = person {
+            aliases.push(Alias::catch_all(&domain, self.uid_of(person)?));
+        }
+        self.replace_aliases(aliases)
+    }
+
+    fn must_be_free(&self, address: &Address) -> Result<(), PeopleError> {
+        let owned = self.people.iter().any(|person| person.address == *address);
+        let mut given = self.aliases.iter().filter_map(Alias::given);
+        match owned || given.any(|alias| alias == *address) {
+            true => Err(PeopleError::Exists(address.clone())),
+            false => Ok(()),
+        }
+    }
+
+    fn uid_of(&self, person: &Address) -> Result<u32, PeopleError> {
+        let found = self.people.iter().find(|one| one.address == *person);
+        let unknown = || PeopleError::Unknown(person.clone());
+        found.map(|person| person.uid).ok_or_else(unknown)
+    }
+
+    fn by_uid(&self, uid: u32) -> Option<&Person> {
+        self.people.iter().find(|person| person.uid == uid)
     }
 
     /// Gives somebody another password.
@@ -192,7 +280,8 @@ impl People {
         if people.len() == self.people.len() {
             return Err(PeopleError::Unknown(address.clone()));
         }
-        self.replace(people)
+        self.replace(people)?;
+        self.replace_aliases(self.aliases.clone())
     }
 
     /// One more than any that a person or a home has.
@@ -244,7 +333,7 @@ impl People {
     /// The folder of what the person's filter learns, and the name by which the
     /// gate finds it, as far as they are not there. The folder of one who had the
     /// address before stays, under its own uid, as the mail does.
-    fn make_learned(&self, address: &Address, uid: u32) -> Result<(), PeopleError> {
+    fn make_learned(&self, address: &str, uid: u32) -> Result<(), PeopleError> {
         let folder = &self.homes.learned;
         let path = folder.join(uid.to_string());
         let id = self.homes.first_id + uid;
@@ -268,7 +357,7 @@ impl People {
                 nix::unistd::fchown(&own, Some(Uid::from_raw(id)), Some(Gid::from_raw(group)))?;
                 own.set_permissions(Permissions::from_mode(LEARNED))?;
             }
-            let (new, name) = (folder.join(".new"), folder.join(address.as_str()));
+            let (new, name) = (folder.join(".new"), folder.join(address));
             if fs::read_link(&name).is_ok_and(|leads| leads == Path::new(&uid.to_string())) {
                 return Ok(());
             }
@@ -286,14 +375,34 @@ impl People {
         })
     }
 
-    /// Writes the list beside the old one and puts it in its place (rename(2)),
-    /// so that a power cut leaves one or the other. The mail server's root may
-    /// read it, nobody else.
     fn replace(&mut self, people: Vec<Person>) -> Result<(), PeopleError> {
-        let path = self.folder.join(FILE);
-        let new = self.folder.join(format!("{FILE}.new"));
         let inside = &self.homes.inside;
         let text: String = people.iter().map(|person| line(person, inside)).collect();
+        self.write(FILE, &text)?;
+        self.people = people;
+        Ok(())
+    }
+
+    /// With those that are made of the people; whose person has gone, goes.
+    fn replace_aliases(&mut self, aliases: Vec<Alias>) -> Result<(), PeopleError> {
+        let aliases = aliases::lines(&self.people, &aliases);
+        let new = |alias: &&Alias| !self.aliases.contains(alias);
+        for alias in aliases.iter().filter(new) {
+            self.make_learned(&alias.name, alias.uid)?;
+        }
+        let inside = &self.homes.inside;
+        let text: String = aliases.iter().map(|alias| alias.line(inside)).collect();
+        self.write(ALIASES, &text)?;
+        self.aliases = aliases;
+        Ok(())
+    }
+
+    /// Writes a list beside the old one and puts it in its place (rename(2)),
+    /// so that a power cut leaves one or the other. The mail server's root may
+    /// read it, nobody else.
+    fn write(&self, name: &str, text: &str) -> Result<(), PeopleError> {
+        let path = self.folder.join(name);
+        let new = self.folder.join(format!("{name}.new"));
         let owner = self.homes.first_id;
         let write = || -> io::Result<()> {
             match fs::remove_file(&new) {
@@ -316,13 +425,27 @@ impl People {
             fs::rename(&new, &path)?;
             File::open(&self.folder)?.sync_all()
         };
-        write().map_err(|source| PeopleError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        self.people = people;
-        Ok(())
+        write().map_err(|source| PeopleError::Io { path, source })
     }
+}
+
+/// Every line of a list; none yet is an empty one.
+fn read<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, PeopleError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(PeopleError::Io { path, source });
+        }
+    };
+    let line = |(index, line): (usize, &str)| {
+        parse(line).ok_or_else(|| PeopleError::Damaged {
+            path: path.to_owned(),
+            line: index + 1,
+        })
+    };
+    text.lines().enumerate().map(line).collect()
 }
 
 /// `address:hash:uid:gid::home::`
@@ -401,6 +524,78 @@ mod tests {
         let text = here.text();
         here.people().unwrap().begin().unwrap();
         assert_eq!(here.text(), text);
+    }
+
+    #[test]
+    fn other_addresses_lead_to_their_person_and_go_with_them() {
+        let here = Box::new();
+        let aliases = || fs::read_to_string(here.folder.path().join(ALIASES)).unwrap();
+        let (anna, ben) = (address("anna@example.org"), address("ben@two.example"));
+        let sales = address("sales@example.org");
+        let mut people = here.people().unwrap();
+        people.begin().unwrap();
+        assert_eq!(aliases(), "");
+        let unknown = people.add_alias(&sales, &anna).unwrap_err();
+        assert_eq!(unknown.to_string(), "anna@example.org does not exist.");
+        people.add(anna.clone(), &secret("first password")).unwrap();
+        people.add(ben.clone(), &secret("second password")).unwrap();
+        people.add_alias(&sales, &ben).unwrap();
+        people.set_catch_all("Example.ORG", Some(&anna)).unwrap();
+        let taken = people.add_alias(&sales, &anna).unwrap_err();
+        assert_eq!(taken.to_string(), "sales@example.org exists already.");
+        let taken = people.add(sales.clone(), &secret("third password"));
+        assert_eq!(
+            taken.unwrap_err().to_string(),
+            "sales@example.org exists already."
+        );
+        let nowhere = people.set_catch_all("three.example", Some(&anna));
+        let words = nowhere.unwrap_err().to_string();
+        assert_eq!(words, "Nobody here has an address at three.example.");
+
+        let again = here.people().unwrap();
+        assert_eq!(again.aliases()[0].0, sales);
+        assert_eq!(again.aliases()[0].1.address, ben);
+        assert_eq!(again.catch_all("example.org").unwrap().address, anna);
+        assert_eq!(again.catch_all("two.example"), None);
+        let ones = "20001:20001:";
+        let expected = format!(
+            "sales@example.org::20002:20002:alias:/mail/20002::
+_@example.org::{ones}catch-all:/mail/20001::
+postmaster@example.org::{ones}postmaster:/mail/20001::
+postmaster@two.example::20002:20002:postmaster:/mail/20002::
+postmaster::{ones}postmaster:/mail/20001::
+"
+        );
+        assert_eq!(aliases(), expected);
+        let file = fs::metadata(here.folder.path().join(ALIASES)).unwrap();
+        assert_eq!((file.uid(), file.mode() & 0o777), (300_000, 0o600));
+        // The filter's table is found by each of them.
+        let learned = here.folder.path().join("learned");
+        for (name, uid) in [(sales.as_str(), "20002"), ("_@example.org", "20001")] {
+            assert_eq!(fs::read_link(learned.join(name)).unwrap(), Path::new(uid));
+        }
+
+        people.set_catch_all("example.org", None).unwrap();
+        people.remove(&ben).unwrap();
+        assert!(people.aliases().is_empty());
+        let postmaster = address("postmaster@example.org");
+        people.add_alias(&postmaster, &anna).unwrap();
+        let expected = format!(
+            "postmaster@example.org::{ones}alias:/mail/20001::
+postmaster::{ones}postmaster:/mail/20001::
+"
+        );
+        assert_eq!(aliases(), expected);
+        people.remove_alias(&postmaster).unwrap();
+        let unknown = people.remove_alias(&postmaster).unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "postmaster@example.org does not exist."
+        );
+        // What an older version left is made good at the start.
+        fs::remove_file(here.folder.path().join(ALIASES)).unwrap();
+        here.people().unwrap().begin().unwrap();
+        assert_eq!(aliases().lines().count(), 2);
     }
 
     #[test]
