@@ -281,7 +281,7 @@ fn port_in(line: &str) -> Option<u16> {
 fn call(method: &str, url: &str, body: &Value) -> Result<Value> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_secs(240)))
         .build()
         .into();
     let mut answer = match method {

@@ -18,7 +18,7 @@ const NEXT_OWNERS: &str = "Franz jagt im komplett verwahrlosten Taxi";
 const BACKUP: &str = "header-backup.img";
 const WRITTEN: &str = "projectx: disk: a backup of its header is on the card";
 const RESET_FORM: &str = "data-post=\"/factory-reset\"";
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(240);
 const WRONG_KEY: u16 = 401;
 const CONFLICT: u16 = 409;
 

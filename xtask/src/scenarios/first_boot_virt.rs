@@ -15,7 +15,7 @@ const FILE: &str = "/data/test-sentence.txt";
 /// What the page answers to a wrong passphrase.
 const WRONG_PASSPHRASE: u16 = 401;
 /// From the page's answer to the mounted disk, on a busy host.
-const OPEN_LIMIT: Duration = Duration::from_secs(60);
+const OPEN_LIMIT: Duration = Duration::from_secs(240);
 
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     let card = lab.flashed_card_with_agent(folder)?;

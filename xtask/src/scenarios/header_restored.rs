@@ -19,7 +19,7 @@ const FILE: &str = "/data/test-sentence.txt";
 const SENTENCE: &str = "What was there before the header was lost.";
 const BACKUP: &str = "header-backup.img";
 const WRITTEN: &str = "projectx: disk: a backup of its header is on the card";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);
 /// The first copies of the header in both places (LUKS2 On-Disk Format Specification, 2.1).
 const BOTH_HEADERS: usize = 0x8000;
 /// The HTTP statuses of a wrong key, and of what is not possible now.

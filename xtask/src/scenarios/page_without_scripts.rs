@@ -16,7 +16,7 @@ const SETUP_CODE: &str = "blue-teapot";
 const ADDRESS: &str = "anna@example.org";
 const PASSWORD: &str = "Annas erstes Paßwort";
 /// Making the disk, on a busy host.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(240);
 /// Begins the line that says by which certificate the page can be known.
 const CERTIFICATE: &str = "projectx: page certificate SHA-256 ";
 

@@ -33,7 +33,7 @@ pub(super) const PICTURES: &[&str] = &[
     "locked",
 ];
 /// Making the disk, on a busy host.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(240);
 
 pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     let wifi_txt = format!("# no radio here\r\nsetup-code = {SETUP_CODE}\r\n");

@@ -17,7 +17,7 @@ const WRONG_KEY: u16 = 401;
 /// Somebody's file, which stays as it is.
 const PHOTO: (&str, &[u8]) = ("HOLIDAY.JPG", b"not really a picture");
 const OPENED: &str = "projectx: usb key: the stick opens the disk";
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(240);
 /// A stick would have been found within this time, by far.
 const PATIENCE: Duration = Duration::from_secs(20);
 
