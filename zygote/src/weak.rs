@@ -46,7 +46,7 @@ fn name(step: Step) -> Option<&'static str> {
         Step::WriteExecute => "write-execute",
         Step::Landlock => "landlock",
         Step::Seccomp => "seccomp",
-        Step::Seed | Step::ParentDeath | Step::Securebits => return None,
+        Step::HugePages | Step::Seed | Step::ParentDeath | Step::Securebits => return None,
     })
 }
 

@@ -76,11 +76,11 @@ pub(super) fn inside(arguments: &InsideArguments) -> Result<()> {
         addresses.reverse();
     }
     let names = [(NAME, "projectx"), (SECOND_NAME, "projectx-2")];
-    for (number, (name, heading)) in names.into_iter().enumerate() {
+    for (number, (name, title)) in names.into_iter().enumerate() {
         let (machine, address) = (&mut boxes[number], addresses[number]);
         is_alone(machine, name, address, Some(addresses[1 - number]))?;
         page_answers(machine, address.into(), name)?;
-        calls_itself(address, heading)?;
+        calls_itself(address, title)?;
         says_so_everywhere(machine, name, address).context(name)?;
     }
     answers_to_no_other_name(addresses[1])?;
@@ -130,13 +130,13 @@ fn answers_to_no_other_name(address: Ipv4Addr) -> Result<()> {
     Ok(())
 }
 
-/// The page's heading.
+/// The page's title.
 fn calls_itself(address: Ipv4Addr, name: &str) -> Result<()> {
     let (_, body) = get(address.into(), &address.to_string())?;
-    let heading = format!("<h1>{name}</h1>");
+    let title = format!("– {name}</title>");
     ensure!(
-        body.contains(&heading) && body.contains(State::Unclaimed.word()),
-        "no {heading}: {body}"
+        body.contains(&title) && body.contains(State::Unclaimed.word()),
+        "no {title}: {body}"
     );
     Ok(())
 }
