@@ -60,12 +60,7 @@ const MAX_DIGITS: usize = 12;
 /// A whole reply, without its CR LF.
 pub fn parse(line: &[u8]) -> Result<Command, &'static str> {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
-    let begins = |verb: &str| {
-        text.split_at_checked(verb.len())
-            .filter(|(head, _)| head.eq_ignore_ascii_case(verb.as_bytes()))
-            .map(|(_, rest)| rest)
-            .filter(|rest| matches!(rest.first(), None | Some(b' ' | b'\t')))
-    };
+    let begins = |verb: &str| after(text, verb);
     // First of all: what follows a chunk's line is no command.
     if let Some(rest) = begins("BDAT") {
         return chunk(rest).ok_or(reply::CHUNK_SYNTAX);
@@ -92,6 +87,8 @@ pub fn parse(line: &[u8]) -> Result<Command, &'static str> {
         Error::InvalidSenderAddress => reply::NOT_REVERSE,
         Error::InvalidRecipientAddress => reply::NOT_FORWARD,
         Error::UnsupportedParameter { .. } => reply::UNSUPPORTED,
+        // RFC 1870 section 4 has 20 digits, which is more than a number has here.
+        Error::InvalidParameter { .. } if too_many_digits(text) => reply::TOO_BIG,
         Error::InvalidParameter { .. } => reply::VALUE,
         _ => reply::SYNTAX,
     })?;
@@ -152,6 +149,19 @@ pub fn parse(line: &[u8]) -> Result<Command, &'static str> {
     })
 }
 
+/// Whether `line` is BDAT, right or wrong: then a chunk follows.
+pub fn is_chunk(line: &[u8]) -> bool {
+    after(line.trim_ascii_end(), "BDAT").is_some()
+}
+
+/// What stands behind `verb` in `text`, if that begins with it.
+fn after<'a>(text: &'a [u8], verb: &str) -> Option<&'a [u8]> {
+    text.split_at_checked(verb.len())
+        .filter(|(head, _)| head.eq_ignore_ascii_case(verb.as_bytes()))
+        .map(|(_, rest)| rest)
+        .filter(|rest| matches!(rest.first(), None | Some(b' ' | b'\t')))
+}
+
 /// `SP chunk-size [SP "LAST"]` (RFC 3030 section 2).
 fn chunk(rest: &[u8]) -> Option<Command> {
     let rest = std::str::from_utf8(rest).ok()?;
@@ -179,7 +189,9 @@ fn has_null_path(text: &[u8]) -> bool {
 fn too_many_digits(text: &[u8]) -> bool {
     text.split(|byte| *byte == b' ').any(|word| {
         let (key, value) = word.split_at(word.len().min(5));
-        key.eq_ignore_ascii_case(b"SIZE=") && value.len() > MAX_DIGITS
+        key.eq_ignore_ascii_case(b"SIZE=")
+            && value.len() > MAX_DIGITS
+            && value.iter().all(u8::is_ascii_digit)
     })
 }
 

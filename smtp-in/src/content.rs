@@ -26,7 +26,13 @@ pub fn check(message: &[u8]) -> Result<(), &'static str> {
     for field in Fields(header) {
         fields += 1;
         let name = name(field);
-        from += usize::from(name.eq_ignore_ascii_case(b"from"));
+        if name.eq_ignore_ascii_case(b"from") {
+            // Behind a space, or with its colon on another line, it is one to some
+            // readers and none to others: never exactly one.
+            let line = field.split(|byte| *byte == b'\r').next().unwrap_or(field);
+            let begins = line.get(..4).unwrap_or(b"").eq_ignore_ascii_case(b"from");
+            from += if begins && line.contains(&b':') { 1 } else { 2 };
+        }
         received += usize::from(name.eq_ignore_ascii_case(b"received"));
     }
     if fields > MAX_FIELDS {
@@ -142,6 +148,9 @@ mod tests {
             (format!("{from}{received}\r\n"), reply::LOOP),
             (format!("{from}{from}\r\n"), reply::FROM),
             (format!("\r\n{from}"), reply::FROM),
+            ("From\r\n : a@b\r\n\r\n".to_owned(), reply::FROM),
+            (format!("{from}From\r\n : c\r\n\r\n"), reply::FROM),
+            (format!(" {from}\r\n"), reply::FROM),
             (String::new(), reply::FROM),
         ] {
             assert_eq!(check(bad.as_bytes()), Err(said));

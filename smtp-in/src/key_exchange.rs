@@ -16,7 +16,9 @@ use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 /// X25519 stands behind it.
 const KEY: usize = 1184;
 
-/// ring's provider with the two groups that this server takes, the hybrid first.
+/// ring's provider with the two groups that this server takes. Of those that a
+/// client offers, rustls takes the one that the client names first (RFC 8446
+/// section 4.2.7): every library that has the hybrid on by default names it first.
 pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         kx_groups: vec![HYBRID, X25519],

@@ -302,10 +302,11 @@ impl Session<'_> {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Next::Close),
                 other => other?,
             };
+            let (Line::Whole(said) | Line::TooLong(said) | Line::Bare(said)) = &line;
             let parsed = match &line {
                 Line::Whole(line) => command::parse(line),
-                Line::TooLong => Err(reply::LONG_COMMAND),
-                Line::Bare => Err(reply::BARE_COMMAND),
+                Line::TooLong(_) => Err(reply::LONG_COMMAND),
+                Line::Bare(_) => Err(reply::BARE_COMMAND),
             };
             let answer = match parsed {
                 Ok(command) => match self.carry_out(command, wire) {
@@ -316,7 +317,7 @@ impl Session<'_> {
                     other => other?,
                 },
                 // How much follows is not known, and none of it is a command.
-                Err(reply) if reply == reply::CHUNK_SYNTAX => {
+                Err(reply) if command::is_chunk(said) => {
                     Answer::Last(reply.to_owned(), Some("a chunk of no size"))
                 }
                 Err(reply) => reply.into(),

@@ -55,17 +55,19 @@ pub struct Wire<S> {
     /// Where it comes from, and replies go to.
     pub stream: S,
     buffer: Vec<u8>,
+    /// What was read and not used is from `used` to `end`.
     used: usize,
+    end: usize,
 }
 
 /// A command line, or why there is none.
 pub enum Line {
     /// It ends with CR LF.
     Whole(Vec<u8>),
-    /// It was longer than 1000 octets and has been skipped.
-    TooLong,
+    /// It was longer than 1000 octets; here are the first.
+    TooLong(Vec<u8>),
     /// A line feed came without its carriage return.
-    Bare,
+    Bare(Vec<u8>),
 }
 
 /// A message as it came, without dot-stuffing.
@@ -82,14 +84,15 @@ impl<S: Read + Write> Wire<S> {
     pub fn new(stream: S) -> Self {
         Self {
             stream,
-            buffer: Vec::new(),
+            buffer: vec![0; 16 << 10],
             used: 0,
+            end: 0,
         }
     }
 
     /// Whether the client sent more than was read.
     pub fn has_more(&self) -> bool {
-        self.used < self.buffer.len()
+        self.used < self.end
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -100,15 +103,12 @@ impl<S: Read + Write> Wire<S> {
 
     /// Waits until there is something that was not used yet.
     fn fill(&mut self) -> io::Result<()> {
-        while self.used == self.buffer.len() {
-            self.used = 0;
-            self.buffer.resize(16 << 10, 0);
-            let read = self.stream.read(&mut self.buffer);
-            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-            match read {
+        while self.used == self.end {
+            match self.stream.read(&mut self.buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => (self.used, self.end) = (0, read),
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => {}
+                Err(_) => {}
             }
         }
         Ok(())
@@ -123,7 +123,7 @@ impl<S: Read + Write> Wire<S> {
         let mut left = size;
         while left > 0 {
             self.fill()?;
-            let unused = &self.buffer[self.used..];
+            let unused = &self.buffer[self.used..self.end];
             let count = unused
                 .len()
                 .min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -145,14 +145,14 @@ impl<S: Read + Write> Wire<S> {
             let byte = self.byte()?;
             if line.len() == MAX_LINE {
                 too_long = true;
-                line.clear();
+                line.truncate(MAX_LINE / 2);
             }
             line.push(byte);
             if byte == b'\n' {
                 return Ok(match line {
-                    _ if too_long => Line::TooLong,
+                    line if too_long => Line::TooLong(line),
                     line if line.ends_with(b"\r\n") => Line::Whole(line),
-                    _ => Line::Bare,
+                    line => Line::Bare(line),
                 });
             }
         }

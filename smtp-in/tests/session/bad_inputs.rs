@@ -30,6 +30,8 @@ enum Step {
     Hear(String),
     Wait(Duration),
     Closed,
+    /// A fatal alert before there is any key, by its number.
+    Alert(u8),
     /// The word of the exit code in apps/email/app.yaml.
     Came(String),
 }
@@ -47,6 +49,7 @@ fn table() -> Vec<Case> {
             "<" => Step::Hear(rest.to_owned()),
             "wait" => Step::Wait(Duration::from_millis(rest.parse().unwrap())),
             "closed" => Step::Closed,
+            "alert" => Step::Alert(rest.parse().unwrap()),
             "=" => Step::Came(rest.to_owned()),
             _ => {
                 let begin = line
@@ -134,6 +137,19 @@ impl Caller {
     fn say(&mut self, text: &str) -> String {
         self.raw(format!("{text}\r\n").as_bytes());
         self.reply()
+    }
+
+    /// The alert that comes in plain text, as its record (RFC 8446 section 5.1).
+    fn alert(&mut self) -> String {
+        let mut record = [0; 7];
+        let read = match self {
+            Self::Plain(client) => client.stream.read_exact(&mut record),
+            Self::Tls(_) => panic!("this one is not in plain text"),
+        };
+        match (read, record) {
+            (Ok(()), [21, 3, _, 0, 2, 2, number]) => format!("alert {number}"),
+            (read, record) => format!("{read:?}, {record:?}"),
+        }
     }
 
     /// Whether nothing more comes, and the connection is at its end.
@@ -249,6 +265,7 @@ fn differs(case: &Case) -> Option<String> {
                 let last = got.lines().last().unwrap_or("(closed)").to_owned();
                 (reply.clone(), last)
             }
+            Step::Alert(number) => (format!("alert {number}"), caller.alert()),
             Step::Closed if caller.is_closed() => continue,
             Step::Closed => ("closed".to_owned(), "open".to_owned()),
             Step::Came(word) => {

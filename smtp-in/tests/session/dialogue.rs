@@ -288,8 +288,8 @@ fn a_connection_without_a_message_came_to_nothing_and_one_that_breaks_is_told_ap
 #[test]
 fn plain_text_after_starttls_is_never_taken_over() {
     let (mut client, ends) = start(Play::default());
-    client.raw(b"EHLO c.example\r\nSTARTTLS\r\nMAIL FROM:<a@b.example>\r\n");
-    client.reply();
+    client.say("EHLO c.example");
+    client.raw(b"STARTTLS\r\nMAIL FROM:<a@b.example>\r\n");
     assert_eq!(client.reply(), "554 5.5.1 Nothing may follow STARTTLS");
     assert_eq!(client.reply(), "");
     assert_eq!(

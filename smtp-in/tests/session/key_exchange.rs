@@ -18,11 +18,19 @@ fn offering(groups: &[&'static dyn SupportedKxGroup]) -> CryptoProvider {
 #[test]
 fn a_message_goes_over_each_group_that_is_taken_and_names_it() {
     use aws_lc_rs::kx_group::{SECP256R1, X25519, X25519MLKEM768};
-    let all: &[_] = &[SECP256R1, X25519, X25519MLKEM768];
+    let all: &[_] = &[X25519MLKEM768, X25519, SECP256R1];
     for (version, groups, agreed) in [
         (&TLS13, all, NamedGroup::X25519MLKEM768),
         (&TLS13, &[X25519MLKEM768][..], NamedGroup::X25519MLKEM768),
+        // The client guessed another group, and is asked for a share of this one.
+        (
+            &TLS13,
+            &[SECP256R1, X25519MLKEM768],
+            NamedGroup::X25519MLKEM768,
+        ),
         (&TLS13, &[SECP256R1, X25519], NamedGroup::X25519),
+        // Who would rather not have the hybrid is not made to.
+        (&TLS13, &[X25519, X25519MLKEM768], NamedGroup::X25519),
         (&TLS12, all, NamedGroup::X25519),
     ] {
         let (client, ends) = start(Play::default());

@@ -12,7 +12,7 @@ use mail_auth::dkim::DkimSigner;
 use mail_auth::hickory_resolver::proto::rr::RecordType;
 use mail_auth::{ArcOutput, AuthenticatedMessage, AuthenticationResults, DmarcOutput, DmarcResult};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::PrivateKeyDer;
 use smtp_in::session::Came;
 use std::process::{Command, Stdio};
 
@@ -58,7 +58,8 @@ fn rsa() -> (RsaKey<Sha256>, String) {
         &["pkey", "-inform", "DER", "-pubout", "-outform", "DER"],
         &private,
     );
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(private));
+    // PKCS #1 from OpenSSL 3.0, PKCS #8 from later ones.
+    let key = PrivateKeyDer::try_from(private).unwrap();
     (RsaKey::from_key_der(key).unwrap(), STANDARD.encode(public))
 }
 
@@ -126,8 +127,10 @@ fn spf_dkim_and_dmarc_are_judged_and_dns_trouble_loses_nothing() {
     let changed = results(Some(lenient), &broken).unwrap();
     assert!(changed.contains("dkim=fail (body hash"), "{changed}");
     let nothing = results(Some(Vec::new()), PLAIN).unwrap();
+    const NONE: &str =
+        ";\r\n\tdkim=none;\r\n\tdmarc=none header.from=sender.example policy.dmarc=none\r\n";
     assert!(
-        nothing.contains("spf=none") && nothing.ends_with(";\r\n\tdkim=none\r\n"),
+        nothing.contains("spf=none") && nothing.ends_with(NONE),
         "{nothing}"
     );
     let trouble = results(None, &signed).unwrap();
@@ -188,7 +191,8 @@ fn the_policy_for_names_that_do_not_exist_is_for_those_alone() {
     assert_eq!(nowhere.unwrap_err(), refusal);
     for domain in ["there.sender.example", "sender.example"] {
         let there = results(Some(zone.clone()), from(domain).as_bytes()).unwrap();
-        let expected = format!("dmarc=fail header.from={domain} policy.dmarc=none");
+        let expected =
+            format!("dmarc=fail (policy not aligned) header.from={domain} policy.dmarc=none");
         assert!(there.contains(&expected), "{there}");
     }
     // A test of the policy is one level less (t=y).
@@ -216,7 +220,7 @@ fn of_several_authors_each_domain_is_asked() {
     let taken = results(Some(zone), two.as_bytes()).unwrap();
     for part in [
         "dmarc=none header.from=sender.example policy.dmarc=none",
-        "dmarc=fail header.from=shop.example policy.dmarc=quarantine",
+        "dmarc=fail (policy not aligned) header.from=shop.example policy.dmarc=quarantine",
     ] {
         assert!(taken.contains(part), "{part}: {taken}");
     }
@@ -283,7 +287,7 @@ fn a_sealed_message_is_let_in_on_the_word_of_whom_the_owner_trusts_alone() {
     let taken = judged(trusting(&zone, "lists.example"), &sealed).unwrap();
     for part in [
         "arc=pass smtp.remote-ip=127.0.0.1",
-        "dmarc=fail header.from=sender.example policy.dmarc=reject (vouched for by lists.example, which this box trusts)",
+        "dmarc=fail (policy not aligned) header.from=sender.example policy.dmarc=reject (vouched for by lists.example, which this box trusts)",
     ] {
         assert!(taken.contains(part), "{part}: {taken}");
     }

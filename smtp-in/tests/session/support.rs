@@ -16,7 +16,7 @@ use signer::keys::Signer;
 use smtp_in::session::{Came, Channels, Identity, Limits, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -181,7 +181,11 @@ pub fn resolve(mut stream: TcpStream, zone: &Zone) {
                 let data = match kind {
                     RecordType::A => RData::A(A(text.parse().unwrap())),
                     RecordType::PTR => RData::PTR(PTR(Name::from_ascii(text).unwrap())),
-                    _ => RData::TXT(TXT::new(vec![text.clone()])),
+                    // Strings of at most 255 octets (RFC 1035 section 3.3).
+                    _ => {
+                        let strings = text.as_bytes().chunks(255);
+                        RData::TXT(TXT::from_bytes(strings.collect()))
+                    }
                 };
                 answer.add_answer(Record::from_rdata(asked.name().clone(), 60, data));
             }
