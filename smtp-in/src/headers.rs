@@ -114,8 +114,13 @@ pub fn strip(message: &[u8], hostname: &str) -> Vec<u8> {
 fn is_ours(field: &[u8], hostname: &str) -> bool {
     let name = content::name(field).to_ascii_lowercase();
     let value = field.splitn(2, |byte| *byte == b':').nth(1);
-    name.starts_with(b"x-spam-")
-        || name.starts_with(b"x-projectx-")
+    // With or without a colon: a reader may take a line that has none for a field.
+    let begins = |with: &[u8]| {
+        let head = field.trim_ascii_start().get(..with.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(with))
+    };
+    begins(b"x-spam-")
+        || begins(b"x-projectx-")
         || name == b"authentication-results"
             && value.is_some_and(|value| service(value).eq_ignore_ascii_case(hostname))
 }
@@ -153,6 +158,7 @@ mod tests {
             "x-PROJECTX-receipt : x\r\n",
             "x-spam-STATUS : No,\r\n\tscore=-5\r\n",
             "X-ProjectX-Tokens: AAAAAAE=\r\n",
+            "X-ProjectX-Receipt x\r\n",
             "x-projectx-tokens :\r\n AAAA\r\n\tAAE=\r\n",
             "Authentication-Results: mx.example; dmarc=pass\r\n",
             "authentication-results:\r\n (a;b \\) c) MX.Example 1; spf=pass\r\n",
