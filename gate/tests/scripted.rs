@@ -572,13 +572,12 @@ fn smtp_in_hears_the_owner_s_rules_first_and_of_a_bad_file_none() {
             learned: folder.path(),
             rules: &file,
         };
-        let heard = thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| gate::serve(settings, channels).unwrap());
             let heard = rules::hear(&mut check).unwrap();
             drop((deliver.0, tokens.0));
             heard
-        });
-        heard
+        })
     };
     let chosen = rules("block-list bl.example\ntrust-seals-of lists.example\n");
     assert_eq!(chosen.block_lists, ["bl.example"]);

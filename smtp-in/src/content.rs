@@ -123,7 +123,7 @@ mod tests {
             format!("From: a@b\r\n\r\n{line}\r\n"),
             format!("{fields}From: a@b\r\n\r\nFrom: c\r\n"),
             format!("{received}fRoM : a@b\r\n"),
-            format!("From:\r\n a@b\r\n From: c\r\n\r\n\u{e4}\r\n"),
+            "From:\r\n a@b\r\n From: c\r\n\r\n\u{e4}\r\n".to_owned(),
         ] {
             assert_eq!(check(good.as_bytes()), Ok(()));
         }
