@@ -113,9 +113,10 @@ enum Trouble {
 
 impl From<Trouble> for Reply {
     fn from(trouble: Trouble) -> Self {
-        use PeopleError::{Damaged, Exists, Full, Io, Password, Unknown};
+        use PeopleError::{Damaged, Exists, Full, FullOfAliases, Io, NoDomain, Password, Unknown};
         let refusal = match &trouble {
-            Trouble::Address(_) | Trouble::People(Exists(_) | Unknown(_) | Full) => {
+            Trouble::Address(_)
+            | Trouble::People(Exists(_) | Unknown(_) | NoDomain(_) | Full | FullOfAliases) => {
                 Refusal::BadAddress
             }
             Trouble::People(Password(_)) => Refusal::BadPassword,
