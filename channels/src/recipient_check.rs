@@ -3,6 +3,7 @@
 //! smtp-in asks `SENDER TAB RECIPIENT LF`, where an empty sender is the null
 //! reverse-path (RFC 5321 section 4.5.5); the gate answers `yes LF` or `no LF`.
 //! What it said yes to may be delivered to on this connection, nothing else.
+//! Before the first question the gate says its [`rules`](crate::rules).
 
 use crate::line::{ChannelError, read_line, write_all};
 use std::io::{Read, Write};

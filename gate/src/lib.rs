@@ -9,12 +9,13 @@ mod lmtp;
 mod message;
 mod scan;
 
-pub use lmtp::{Lmtp, LmtpError, Reply};
+pub use lmtp::{Lmtp, LmtpError, Reply, read_reply};
 pub use message::{Lines, Stuffing};
 
 use channels::ChannelError;
 use channels::deliver::{self, Envelope, Outcome};
 use channels::recipient_check::{self, Question};
+use channels::rules::{self, Rules};
 use learn::field;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use scan::Scan;
@@ -75,9 +76,22 @@ pub enum GateError {
 struct Transaction {
     lmtp: Lmtp,
     sender: String,
-    /// In the order in which Dovecot took them, which is that of its replies.
-    approved: Vec<String>,
+    approved: Vec<Approved>,
+    /// What Dovecot has taken, each once, in the order of its replies.
+    taken: Vec<String>,
 }
+
+/// A recipient that smtp-in asked for, and the address that Dovecot took for it:
+/// the same, or the catch-all of its domain.
+#[derive(Debug)]
+struct Approved {
+    asked: String,
+    taken: String,
+}
+
+/// The local part by which Dovecot knows a domain's catch-all
+/// (people/src/aliases.rs). Nobody can have it for an address.
+const CATCH_ALL: &str = "_";
 
 /// The ends that the gate has.
 #[derive(Debug)]
@@ -92,15 +106,47 @@ pub struct Channels {
     pub dovecot: TcpStream,
 }
 
+/// What the gate is told by the box.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The box's name.
+    pub hostname: &'a str,
+    /// The folder of what the filters have learnt.
+    pub learned: &'a Path,
+    /// The file of the owner's rules for mail from outside; absent, there are none.
+    pub rules: &'a Path,
+}
+
+/// The owner's rules. A file that can't be read is none, and the log says why.
+fn rules_in(file: &Path) -> Rules {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Rules::parse(&text).unwrap_or_else(|error| {
+            eprintln!("gate: {error}");
+            Rules::default()
+        }),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                eprintln!("gate: the rules for mail from outside: {error}; none is in force");
+            }
+            Rules::default()
+        }
+    }
+}
+
 /// Serves one connection of smtp-in: answers questions on `check`, then takes
 /// at most one message from `deliver`. Returns when that is done or smtp-in has
 /// ended. In between it answers one question on `tokens`, from the table of the
-/// recipient in `learned` if there is only one.
+/// recipient in `settings.learned` if there is only one.
 ///
 /// # Errors
 /// When anything is not as it should be. Nothing is answered then; the message
 /// may be on the disk only if Dovecot broke off after its last byte.
-pub fn serve(hostname: &str, learned: &Path, channels: Channels) -> Result<(), GateError> {
+pub fn serve(settings: Settings<'_>, channels: Channels) -> Result<(), GateError> {
+    let Settings {
+        hostname,
+        learned,
+        rules,
+    } = settings;
     let Channels {
         mut check,
         mut deliver,
@@ -108,6 +154,8 @@ pub fn serve(hostname: &str, learned: &Path, channels: Channels) -> Result<(), G
         dovecot,
     } = channels;
     patient(&check, &deliver, &dovecot).map_err(GateError::Wait)?;
+    // smtp-in may have ended already, which is seen below.
+    let _heard = rules::say(&mut check, &rules_in(rules));
     let mut scan = Scan::new(tokens);
     let mut unused = Some(dovecot);
     let mut transaction: Option<Transaction> = None;
@@ -115,8 +163,8 @@ pub fn serve(hostname: &str, learned: &Path, channels: Channels) -> Result<(), G
     loop {
         let ready = wait(&check, &deliver, asking, &scan).map_err(GateError::Wait)?;
         if ready.tokens {
-            let approved = transaction.as_ref().map(|known| known.approved.as_slice());
-            scan.read(approved.unwrap_or_default(), learned);
+            let taken = transaction.as_ref().map(|known| known.taken.as_slice());
+            scan.read(taken.unwrap_or_default(), learned);
         }
         if ready == Ready::default() {
             pauses += 1;
@@ -205,27 +253,69 @@ fn begin(stream: TcpStream, hostname: &str, sender: &str) -> Result<Transaction,
         lmtp,
         sender: sender.to_owned(),
         approved: Vec::new(),
+        taken: Vec::new(),
     })
+}
+
+/// The catch-all of an address's domain; `None` when it has none or is one.
+fn catch_all(recipient: &str) -> Option<String> {
+    let (local, domain) = recipient.rsplit_once('@')?;
+    let name = format!("{CATCH_ALL}@{}", domain.to_ascii_lowercase());
+    (local != CATCH_ALL && name.len() <= recipient_check::MAX_PATH).then_some(name)
 }
 
 impl Transaction {
     fn ask(&mut self, question: &Question) -> Result<bool, GateError> {
         let Question { sender, recipient } = question;
         if *sender != self.sender {
+            self.begin_again(sender)?;
             self.approved.clear();
-            self.lmtp.reset()?;
-            self.lmtp.mail(sender)?;
-            self.sender.clone_from(sender);
         }
         // Asked twice, Dovecot would deliver twice.
-        if self.approved.contains(recipient) {
+        if self.approved.iter().any(|known| known.asked == *recipient) {
             return Ok(true);
         }
-        let yes = self.lmtp.recipient(recipient)?;
-        if yes {
-            self.approved.push(recipient.clone());
+        let yes = match self.take(recipient)? {
+            true => Some(recipient.clone()),
+            false => match catch_all(recipient) {
+                Some(other) if self.take(&other)? => Some(other),
+                _ => None,
+            },
+        };
+        let asked = recipient.clone();
+        let approved = yes.map(|taken| Approved { asked, taken });
+        let is_some = approved.is_some();
+        self.approved.extend(approved);
+        Ok(is_some)
+    }
+
+    /// Asks Dovecot for one address, if it has not taken it yet.
+    fn take(&mut self, address: &str) -> Result<bool, GateError> {
+        if self.taken.iter().any(|known| known == address) {
+            return Ok(true);
         }
+        let yes = self.lmtp.recipient(address)?;
+        self.taken.extend(yes.then(|| address.to_owned()));
         Ok(yes)
+    }
+
+    fn begin_again(&mut self, sender: &str) -> Result<(), GateError> {
+        self.lmtp.reset()?;
+        self.lmtp.mail(sender)?;
+        sender.clone_into(&mut self.sender);
+        self.taken.clear();
+        Ok(())
+    }
+
+    /// The addresses that Dovecot took for these recipients, each once, in its
+    /// order; `None` when one was not approved or comes twice.
+    fn targets(&self, wanted: &[String]) -> Option<Vec<String>> {
+        let distinct = (1..wanted.len()).all(|at| !wanted[..at].contains(&wanted[at]));
+        let of = |one: &String| self.approved.iter().find(|known| known.asked == *one);
+        let approved: Option<Vec<&Approved>> = wanted.iter().map(of).collect();
+        let approved = approved.filter(|all| distinct && !all.is_empty())?;
+        let wanted = |taken: &&String| approved.iter().any(|known| known.taken == **taken);
+        Some(self.taken.iter().filter(wanted).cloned().collect())
     }
 
     fn deliver(
@@ -234,20 +324,16 @@ impl Transaction {
         scan: &Scan,
         message: &mut impl Read,
     ) -> Result<Outcome, GateError> {
-        let wanted = &envelope.recipients;
-        let distinct = (1..wanted.len()).all(|at| !wanted[..at].contains(&wanted[at]));
-        let approved = wanted.iter().all(|one| self.approved.contains(one));
-        if envelope.sender != self.sender || !distinct || !approved || wanted.is_empty() {
-            return Err(GateError::NotApproved);
-        }
-        if !scan.allows(wanted) {
+        let targets = self.targets(&envelope.recipients);
+        let targets = targets.filter(|_| envelope.sender == self.sender);
+        let targets = targets.ok_or(GateError::NotApproved)?;
+        if !scan.allows(&targets) {
             return Err(GateError::NotTheirs);
         }
-        if wanted.len() != self.approved.len() {
-            self.lmtp.reset()?;
-            self.lmtp.mail(&self.sender)?;
-            for recipient in wanted {
-                if !self.lmtp.recipient(recipient)? {
+        if targets != self.taken {
+            self.begin_again(&envelope.sender)?;
+            for target in &targets {
+                if !self.take(target)? {
                     return Err(GateError::NotApproved);
                 }
             }
@@ -255,7 +341,7 @@ impl Transaction {
         self.lmtp.data()?;
         let field = field::write(scan.tokens());
         self.copy(message, &field, envelope.size)?;
-        let replies = self.lmtp.end(wanted.len())?;
+        let replies = self.lmtp.end(targets.len())?;
         self.lmtp.quit();
         Ok(outcome(&replies))
     }

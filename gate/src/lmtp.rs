@@ -176,26 +176,34 @@ impl Lmtp {
     }
 
     fn reply(&mut self, step: &'static str) -> Result<Reply, LmtpError> {
-        let mut first = None;
-        for _ in 0..MAX_LINES {
-            let mut line = Vec::new();
-            (&mut self.stream)
-                .take(MAX_LINE)
-                .read_until(b'\n', &mut line)
-                .map_err(|source| LmtpError::Io { step, source })?;
-            if line.is_empty() {
-                return Err(LmtpError::Closed { step });
-            }
-            let (reply, last) = parse(&line).ok_or(LmtpError::Protocol { step })?;
-            if *first.get_or_insert(reply.code) != reply.code {
-                break;
-            }
-            if last {
-                return Ok(reply);
-            }
-        }
-        Err(LmtpError::Protocol { step })
+        read_reply(&mut self.stream, step)
     }
+}
+
+/// Reads one reply, all of its lines (RFC 5321 section 4.2.1) and not a byte more.
+///
+/// # Errors
+/// When what comes is none; `step` is named in the error.
+pub fn read_reply(stream: &mut impl BufRead, step: &'static str) -> Result<Reply, LmtpError> {
+    let mut first = None;
+    for _ in 0..MAX_LINES {
+        let mut line = Vec::new();
+        (&mut *stream)
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)
+            .map_err(|source| LmtpError::Io { step, source })?;
+        if line.is_empty() {
+            return Err(LmtpError::Closed { step });
+        }
+        let (reply, last) = parse(&line).ok_or(LmtpError::Protocol { step })?;
+        if *first.get_or_insert(reply.code) != reply.code {
+            break;
+        }
+        if last {
+            return Ok(reply);
+        }
+    }
+    Err(LmtpError::Protocol { step })
 }
 
 fn expect(step: &'static str, wanted: u16, reply: Reply) -> Result<(), LmtpError> {

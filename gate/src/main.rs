@@ -1,14 +1,17 @@
 //! `/gate HOSTNAME`: see the library. The supervisor passes `recipient-check`,
-//! `deliver`, `tokens` and `lmtp`, and mounts what the filters have learnt.
+//! `deliver`, `tokens` and `lmtp`, and mounts what the filters have learnt and the
+//! owner's rules for mail from outside.
 
 use channels::{deliver, passed::Passed, recipient_check, tokens};
-use gate::Channels;
+use gate::{Channels, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Where everybody's folder is in the gate's sandbox, read-only.
 const LEARNED: &str = "/learned";
+/// Where the owner's rules are, which the supervisor writes.
+const RULES: &str = "/door/rules";
 
 fn main() -> ExitCode {
     match run() {
@@ -33,7 +36,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         tokens: passed.take(tokens::NAME)?.into(),
         dovecot: passed.take("lmtp")?.into(),
     };
-    Ok(gate::serve(&hostname, Path::new(LEARNED), channels)?)
+    let settings = Settings {
+        hostname: &hostname,
+        learned: Path::new(LEARNED),
+        rules: Path::new(RULES),
+    };
+    Ok(gate::serve(settings, channels)?)
 }
 
 /// What may stand in a command as it is.

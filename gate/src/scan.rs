@@ -47,7 +47,7 @@ impl Scan {
 
     /// Whether a message to these recipients may be delivered: when it was judged
     /// by what one recipient's filter knows, to nobody but this one, or others
-    /// would learn of it.
+    /// would learn of it. They are addresses as Dovecot took them.
     pub(crate) fn allows(&self, recipients: &[String]) -> bool {
         let one = self.judged_for.as_ref();
         one.is_none_or(|one| recipients == std::slice::from_ref(one))
@@ -108,7 +108,7 @@ impl Scan {
 /// What `recipient`'s filter has learnt. The supervisor has made a link of the
 /// address's name in `learned` to the person's folder.
 fn table(recipient: &str, learned: &Path) -> Option<Table> {
-    let name = recipient.to_ascii_lowercase();
+    let name = without_detail(&recipient.to_ascii_lowercase());
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"@.-_".contains(&byte);
     // An address that this box gives out (people/src/address.rs): as a file's
     // name it leads nowhere else.
@@ -122,6 +122,16 @@ fn table(recipient: &str, learned: &Path) -> Option<Table> {
         );
         None
     })
+}
+
+/// `anna@example.org` of `anna+shop@example.org` (RFC 5233 section 1): Dovecot
+/// gives both to Anna.
+fn without_detail(address: &str) -> String {
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return address.to_owned();
+    };
+    let user = local.split('+').next().unwrap_or(local);
+    format!("{user}@{domain}")
 }
 
 /// The log names nobody.

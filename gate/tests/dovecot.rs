@@ -37,7 +37,8 @@ fn a_message_is_read_as_it_was_sent_and_belongs_to_its_person() {
         thread,
     } = mail.gate();
     assert!(!ask(&mut check, "nobody@box.example"));
-    assert!(!ask(&mut check, "anna+x@box.example"));
+    assert!(!ask(&mut check, "nobody+x@box.example"));
+    assert!(!ask(&mut check, "_@box.example"));
     assert!(ask(&mut check, "ANNA@box.example"));
     drop((check, deliver, tokens));
     thread.join().unwrap();
@@ -67,6 +68,35 @@ fn a_message_is_read_as_it_was_sent_and_belongs_to_its_person() {
             .unwrap();
         assert_eq!(found.status.success(), may, "{uid}");
     }
+}
+
+#[test]
+fn other_addresses_lead_to_their_person_and_a_catch_all_is_asked_last() {
+    let mail = Mail::start("aliases");
+    let one = |to: &str| {
+        let message = format!("Subject: for {to}\r\n{MESSAGE}");
+        assert_eq!(mail.deliver(&[to], message.as_bytes()), Outcome::Delivered);
+        message
+    };
+    let to_anna = [
+        "anna+shop@box.example",
+        "Sales@Box.example",
+        "sales+x+y@box.example",
+        "Postmaster",
+        "postmaster@box.example",
+    ];
+    for (index, to) in to_anna.into_iter().enumerate() {
+        let message = one(to);
+        let read = mail.read("anna", &format!("INBOX;UID={}", index + 1));
+        assert!(read.ends_with(&message), "{to}: {read}");
+    }
+    // Two that nobody has are one copy.
+    let both = ["whoever@caught.example", "x+y@Caught.example"];
+    assert_eq!(mail.deliver(&both, MESSAGE.as_bytes()), Outcome::Delivered);
+    assert!(mail.read("ben", "INBOX;UID=1").ends_with(MESSAGE));
+    assert_eq!(mail.read("ben", "INBOX;UID=2"), "");
+    // Nobody logs in by them.
+    assert!(mail.imap("sales", "INBOX", &[]).is_err());
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use channels::deliver::{self, Outcome};
 use channels::recipient_check::{self, Question};
+use channels::rules::{self, Rules};
 use channels::tokens::{self, Counts, Token};
-use gate::{Channels, GateError};
+use gate::{Channels, GateError, Settings};
 use learn::{Kind, field, store};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -76,7 +77,7 @@ fn start(replies: &[&str]) -> SmtpIn {
 
 fn start_with(learned: &Path, replies: &[&str]) -> SmtpIn {
     let Dovecot { address, thread } = dovecot(replies);
-    let (check, check_end) = UnixStream::pair().unwrap();
+    let (mut check, check_end) = UnixStream::pair().unwrap();
     let (deliver, deliver_end) = UnixStream::pair().unwrap();
     let (tokens, tokens_end) = UnixStream::pair().unwrap();
     // A gate that does not answer fails a test and does not hang it.
@@ -90,7 +91,15 @@ fn start_with(learned: &Path, replies: &[&str]) -> SmtpIn {
         dovecot: TcpStream::connect(address).unwrap(),
     };
     let learned = learned.to_owned();
-    let gate = thread::spawn(move || gate::serve("box.example", &learned, channels));
+    let gate = thread::spawn(move || {
+        let settings = Settings {
+            hostname: "box.example",
+            learned: &learned,
+            rules: &learned.join("rules"),
+        };
+        gate::serve(settings, channels)
+    });
+    rules::hear(&mut check).unwrap();
     SmtpIn {
         check,
         deliver,
@@ -158,9 +167,67 @@ fn each_reply_to_a_recipient_has_its_answer() {
         ("nonsense\r\n", None),
         ("", None),
     ] {
-        let mut smtp_in = start(&["220 hi\r\n", HELLO, OK, reply]);
+        // Behind a "no" the domain's catch-all is asked for: there is none.
+        let mut smtp_in = start(&["220 hi\r\n", HELLO, OK, reply, "550 no\r\n"]);
         assert_eq!(smtp_in.ask("", "a@d"), answer, "{reply:?}");
     }
+}
+
+#[test]
+fn what_nobody_has_goes_to_the_catch_all_once() {
+    let no = "550 no\r\n";
+    let replies = [
+        "220 hi\r\n",
+        HELLO,
+        OK,
+        no,
+        OK,
+        no,
+        OK,
+        "354 go\r\n",
+        "250 a\r\n250 b\r\n",
+    ];
+    let mut smtp_in = start(&replies);
+    for to in ["x@D", "y@d", "a@d"] {
+        assert_eq!(smtp_in.ask("", to), Some(true), "{to}");
+    }
+    let outcome = smtp_in.send("", &["a@d", "y@d", "x@D"], MESSAGE);
+    assert_eq!(outcome, Some(Outcome::Delivered));
+    let begin = "LHLO box.example|MAIL FROM:<>|RCPT TO:<x@D>|RCPT TO:<_@d>|RCPT TO:<y@d>|RCPT TO:<a@d>|DATA|";
+    let (result, heard) = smtp_in.end();
+    result.unwrap();
+    assert!(heard.starts_with(begin), "{heard}");
+}
+
+#[test]
+fn a_message_for_some_of_them_is_begun_again_for_what_dovecot_took_for_those() {
+    let no = "550 no\r\n";
+    let replies = [
+        "220 hi\r\n",
+        HELLO,
+        OK,
+        no,
+        OK,
+        OK,
+        OK,
+        OK,
+        OK,
+        "354 go\r\n",
+        "250 b\r\n",
+    ];
+    let mut smtp_in = start(&replies);
+    assert_eq!(smtp_in.ask("", "x@d"), Some(true));
+    assert_eq!(smtp_in.ask("", "a@d"), Some(true));
+    assert_eq!(
+        smtp_in.send("", &["x@d"], MESSAGE),
+        Some(Outcome::Delivered)
+    );
+    let (result, heard) = smtp_in.end();
+    result.unwrap();
+    assert!(
+        heard.contains("|RSET|MAIL FROM:<>|RCPT TO:<_@d>|DATA|"),
+        "{heard}"
+    );
 }
 
 #[test]
@@ -243,6 +310,7 @@ fn a_message_from_or_for_somebody_not_approved_ends_the_gate() {
             HELLO,
             OK,
             OK,
+            "550 no\r\n",
             "550 no\r\n",
             "354 go\r\n",
             "250 a\r\n",
@@ -483,4 +551,39 @@ fn a_table_that_is_damaged_or_another_s_is_not_used() {
         let answer = tokens::ask(&mut smtp_in.tokens, &[A]).unwrap();
         assert_eq!(answer, (NOTHING, vec![NOTHING]), "{text:?}");
     }
+}
+
+#[test]
+fn smtp_in_hears_the_owner_s_rules_first_and_of_a_bad_file_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules");
+    let rules = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (mut check, check_end) = UnixStream::pair().unwrap();
+        let (deliver, tokens) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        let channels = Channels {
+            check: check_end,
+            deliver: deliver.1,
+            tokens: tokens.1,
+            dovecot: TcpStream::connect(dovecot(&[]).address).unwrap(),
+        };
+        let settings = Settings {
+            hostname: "box.example",
+            learned: folder.path(),
+            rules: &file,
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| gate::serve(settings, channels).unwrap());
+            let heard = rules::hear(&mut check).unwrap();
+            drop((deliver.0, tokens.0));
+            heard
+        })
+    };
+    let chosen = rules("block-list bl.example\ntrust-seals-of lists.example\n");
+    assert_eq!(chosen.block_lists, ["bl.example"]);
+    assert_eq!(chosen.trusted_sealers, ["lists.example"]);
+    assert_eq!(
+        rules("block-list bl.example\nblock nothing\n"),
+        Rules::default()
+    );
 }

@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(of("."), (0, 0, 0o700));
         assert_eq!(of("people"), (0, 0, 0o755));
         assert_eq!(of("rules"), (0, 0, 0o755));
+        assert_eq!(of("door"), (0, 0, 0o755));
     }
 
     #[test]

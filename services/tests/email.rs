@@ -70,7 +70,7 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
             .collect();
         let expected: &[_] = match name {
             // Numbers that it looks words' hashes up in.
-            "gate" => &[(Path::new("/learned"), false)],
+            "gate" => &[(Path::new("/learned"), false), (Path::new("/door"), false)],
             // Of the zygote's rules a message's child sees nothing (zygote/tests).
             "spamassassin" => &[(Path::new("/rules"), false)],
             _ => &[],
@@ -212,7 +212,8 @@ fn each_exit_code_of_smtp_in_has_its_word() {
             (11, "junk"),
             (12, "refused"),
             (13, "later"),
-            (14, "broken")
+            (14, "broken"),
+            (15, "no-tls")
         ]
     );
 }

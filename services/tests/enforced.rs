@@ -4,6 +4,7 @@
 
 use channels::deliver::{self, Outcome};
 use channels::recipient_check;
+use channels::rules::{self, Rules};
 use manifest::App;
 use sandbox::policy::{Arch, compile};
 use sandbox::{Child, Exit, spawn};
@@ -199,6 +200,7 @@ fn smtp_in(here: &Box, connection: TcpStream, tls_sign: UnixStream) -> (Service,
     thread::spawn(move || no_such_name(resolver));
     let (check, mut check_end) = UnixStream::pair().unwrap();
     let recipient = thread::spawn(move || {
+        rules::say(&mut check_end, &Rules::default()).unwrap();
         let question = recipient_check::read(&mut check_end).unwrap().unwrap();
         recipient_check::answer(&mut check_end, true).unwrap();
         question.recipient
@@ -301,7 +303,7 @@ fn a_message_over_tls_needs_no_call_that_the_policies_lack() {
         assert!(service.is_filtered() && signer.is_filtered());
 
         let ehlo = client.say("EHLO client.example");
-        assert_eq!(ehlo, "250 LIMITS MAILMAX=1", "{version}");
+        assert_eq!(ehlo, "250 LIMITS MAILMAX=1 RCPTMAX=100", "{version}");
         assert_eq!(client.say("MAIL FROM:<a@sender.example>"), "250 2.1.0 OK");
         assert_eq!(client.say("RCPT TO:<me@box.example>"), "250 2.1.5 OK");
         assert!(client.say("DATA").starts_with("354 "));

@@ -1,7 +1,11 @@
-//! Who sent it: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 9989) and iprev
-//! (RFC 8601 section 3), by mail-auth. Trouble with DNS never loses a message.
+//! Who sent it: SPF (RFC 7208), DKIM (RFC 6376, 8301, 8463), DMARC (RFC 9989),
+//! ARC (RFC 8617) and iprev (RFC 8601 section 3), by mail-auth. Trouble with DNS
+//! never loses a message.
+
+pub mod seal;
 
 use crate::dns::Dns;
+use mail_auth::common::crypto::Algorithm;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
@@ -10,12 +14,17 @@ use mail_auth::hickory_resolver::config::ResolverConfig;
 use mail_auth::hickory_resolver::net::runtime::TokioRuntimeProvider;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
-    AuthenticatedMessage, AuthenticationResults, DkimResult, DmarcResult, IprevResult, MX,
-    MessageAuthenticator, Parameters, RecordSet, Txt,
+    AuthenticatedMessage, AuthenticationResults, DkimResult, DmarcOutput, DmarcResult, IprevResult,
+    MX, MessageAuthenticator, Parameters, RecordSet, Txt,
 };
 use rustls::{ClientConfig, RootCertStore};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+
+/// The most signatures that are looked at (RFC 6376 section 6.1 allows a limit).
+const MAX_SIGNATURES: usize = 20;
+/// The most domains of one From field.
+const MAX_AUTHORS: usize = 10;
 
 /// What is known of a message's sender.
 pub struct Findings {
@@ -37,26 +46,29 @@ pub struct Envelope<'a> {
     pub sender: &'a str,
 }
 
-/// Checks `message` over the DNS stream `dns`, on behalf of the host `hostname`.
+/// Checks `message` over `dns`, on behalf of the host `hostname`. `sealers` are
+/// the domains whose word about a forwarded message is taken (RFC 8617).
 /// `None` when mail-auth could not be started or the message has no headers.
 pub fn check(
-    dns: TcpStream,
+    dns: &mut Dns,
     hostname: &str,
     envelope: &Envelope<'_>,
+    sealers: &[String],
     message: &[u8],
 ) -> Option<Findings> {
-    let dns = Dns::new(dns, envelope.peer);
+    dns.begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .ok()?;
-    runtime.block_on(run(&dns, hostname, envelope, message))
+    runtime.block_on(run(dns, hostname, envelope, sealers, message))
 }
 
 async fn run(
     dns: &Dns,
     hostname: &str,
     envelope: &Envelope<'_>,
+    sealers: &[String],
     message: &[u8],
 ) -> Option<Findings> {
     let &Envelope { peer, helo, sender } = envelope;
@@ -74,7 +86,8 @@ async fn run(
         .build()
         .ok()?;
     let authenticator = MessageAuthenticator(resolver);
-    let parsed = AuthenticatedMessage::parse(message)?;
+    let mut parsed = AuthenticatedMessage::parse(message)?;
+    parsed.dkim_headers.truncate(MAX_SIGNATURES);
 
     let iprev = authenticator.verify_iprev(over(dns, peer)).await;
     let spf_helo = authenticator
@@ -86,15 +99,15 @@ async fn run(
         let parameters = SpfParameters::verify_mail_from(peer, helo, hostname, sender);
         Some(authenticator.verify_spf(over(dns, parameters)).await)
     };
-    let dkim = authenticator.verify_dkim(over(dns, &parsed)).await;
+    let mut dkim = authenticator.verify_dkim(over(dns, &parsed)).await;
+    // RFC 8301 section 3.1: not valid, whatever mail-auth makes of it.
+    dkim.retain(|output| {
+        output
+            .signature()
+            .is_none_or(|signature| signature.a != Algorithm::RsaSha1)
+    });
     let spf = spf_sender.as_ref().unwrap_or(&spf_helo);
     let sender_domain = sender.rsplit_once('@').map_or(helo, |(_, domain)| domain);
-    let dmarc = authenticator
-        .verify_dmarc(over(
-            dns,
-            DmarcParameters::new(&parsed, &dkim, sender_domain, spf),
-        ))
-        .await;
 
     let mut results = AuthenticationResults::new(hostname)
         .with_iprev_result(&iprev, peer)
@@ -103,34 +116,112 @@ async fn run(
         results = results.with_spf_mailfrom_result(spf, peer, sender, helo);
     }
     results = results.with_dkim_results(&dkim, parsed.from());
-    if !dmarc.domain().is_empty() {
-        results = results.with_dmarc_result(&dmarc);
+    let sealed = seal::judge(&authenticator, dns, &parsed, sealers).await;
+    if let Some(sealed) = &sealed {
+        results = results.with_arc_result(&sealed.output, peer);
     }
-    let mut header = Vec::new();
-    results.write_header(&mut header);
+    let mut header = in_the_words_of_rfc_8601(&text_of(&results), dkim.is_empty());
 
-    // With DNS in trouble what would have passed may have failed. Trouble with
-    // a domain that could not speak for the author is the sender's own.
-    let author = dmarc.domain();
-    let trouble = dkim.iter().any(|output| {
-        matches!(output.result(), DkimResult::TempError(_))
-            && output
-                .signature()
-                .is_some_and(|signature| related(&signature.d, author))
-    }) || spf.result() == mail_auth::SpfResult::TempError
-        && related(spf.domain(), author);
-    let rejected = matches!(dmarc.result(), DmarcResult::Fail(_))
-        && dmarc.policy() == Policy::Reject
-        && !trouble;
+    let mut rejected_by = None;
+    for author in authors(&parsed) {
+        let mut one = AuthenticatedMessage::parse(b"From: x\r\n\r\n")?;
+        one.from = vec![format!("author@{author}")];
+        let parameters = DmarcParameters::new(&one, &dkim, sender_domain, spf);
+        let dmarc = authenticator.verify_dmarc(over(dns, parameters)).await;
+        let author = dmarc.domain();
+        if author.is_empty() {
+            continue;
+        }
+        let policy = policy(dns, &dmarc);
+        let failed = matches!(dmarc.result(), DmarcResult::Fail(_));
+        let vouched = sealed.as_ref().and_then(|sealed| sealed.vouches(author));
+        append_dmarc(&mut header, &dmarc, policy, vouched.filter(|_| failed));
+
+        // With DNS in trouble what would have passed may have failed. Trouble with
+        // a domain that could not speak for the author is the sender's own.
+        let trouble = dkim.iter().any(|output| {
+            matches!(output.result(), DkimResult::TempError(_))
+                && output
+                    .signature()
+                    .is_some_and(|signature| related(&signature.d, author))
+        }) || spf.result() == mail_auth::SpfResult::TempError
+            && related(spf.domain(), author);
+        if failed && policy == Policy::Reject && !trouble && vouched.is_none() {
+            rejected_by = Some(author.to_owned());
+        }
+    }
     let reverse_name = match (iprev.result(), &iprev.ptr) {
         (IprevResult::Pass, Some(names)) => names.first().and_then(|name| host_name(name)),
         _ => None,
     };
     Some(Findings {
         reverse_name,
-        header: in_the_words_of_rfc_8601(&String::from_utf8_lossy(&header), dkim.is_empty()),
-        rejected_by: rejected.then(|| dmarc.domain().to_owned()),
+        header,
+        rejected_by,
     })
+}
+
+fn text_of(results: &AuthenticationResults<'_>) -> String {
+    let mut header = Vec::new();
+    results.write_header(&mut header);
+    String::from_utf8_lossy(&header).into_owned()
+}
+
+/// The domains of the From field, each once. Where there are several, DMARC is
+/// asked about each and the strictest policy of one that fails is applied: that
+/// is RFC 7489 section 6.6.1. RFC 9989 lets such mail pass unasked, and every
+/// program for mail shows the first of them.
+fn authors(parsed: &AuthenticatedMessage<'_>) -> Vec<String> {
+    let mut domains: Vec<String> = Vec::new();
+    for from in parsed.froms() {
+        let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let is_new = !domain.is_empty() && !domains.contains(&domain);
+        if is_new && domains.len() < MAX_AUTHORS {
+            domains.push(domain);
+        }
+    }
+    domains
+}
+
+/// The policy to apply, with `np` for a domain that does not exist (RFC 9989
+/// section 4.7): mail-auth asks for that in a way that [`Dns`] can't answer.
+fn policy(dns: &Dns, dmarc: &DmarcOutput) -> Policy {
+    let Some(record) = dmarc.dmarc_record() else {
+        return dmarc.policy();
+    };
+    if dns.has_own_policy(dmarc.domain()) || !dns.is_nowhere(dmarc.domain()) {
+        return dmarc.policy();
+    }
+    match record.np {
+        Policy::Unspecified => dmarc.policy(),
+        // A test: one level less.
+        Policy::Reject if record.t => Policy::Quarantine,
+        Policy::Quarantine if record.t => Policy::None,
+        stated => stated,
+    }
+}
+
+/// Adds what came of DMARC for one domain.
+fn append_dmarc(header: &mut String, dmarc: &DmarcOutput, policy: Policy, vouched: Option<&str>) {
+    let whole = text_of(&AuthenticationResults::new("x").with_dmarc_result(dmarc));
+    let Some((_, result)) = whole.trim_end().split_once(';') else {
+        return;
+    };
+    let result = result.split(" policy.dmarc=").next().unwrap_or(result);
+    let policy = match policy {
+        Policy::Reject => "reject",
+        Policy::Quarantine => "quarantine",
+        _ => "none",
+    };
+    let mut added = format!("{result} policy.dmarc={policy}");
+    if let Some(sealer) = vouched {
+        added.push_str(&format!(
+            " (vouched for by {sealer}, which this box trusts)"
+        ));
+    }
+    let end = header.trim_end().len();
+    header.insert_str(end, &format!(";{added}"));
 }
 
 /// What RFC 8601 section 2.7.1 calls the results for which mail-auth has other
@@ -148,7 +239,7 @@ fn in_the_words_of_rfc_8601(header: &str, unsigned: bool) -> String {
 }
 
 /// mail-auth's parameters with all caches over `dns`.
-fn over<P>(dns: &Dns, parameters: P) -> Parameters<'_, P, Dns, Dns, Dns, Dns, Dns>
+pub(crate) fn over<P>(dns: &Dns, parameters: P) -> Parameters<'_, P, Dns, Dns, Dns, Dns, Dns>
 where
     Dns: mail_auth::ResolverCache<Box<str>, Txt>
         + mail_auth::ResolverCache<Box<str>, RecordSet<MX>>

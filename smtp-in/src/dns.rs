@@ -32,7 +32,7 @@ const EXISTS: &str = ".exists.projectx.invalid";
 type Answers = HashMap<(String, RecordType), Option<(ResponseCode, Vec<RData>)>>;
 
 /// The stream, what it said, and the peer whose name may be asked for.
-pub(crate) struct Dns {
+pub struct Dns {
     stream: RefCell<TcpStream>,
     answers: RefCell<Answers>,
     peer: IpAddr,
@@ -40,13 +40,43 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    pub(crate) fn new(stream: TcpStream, peer: IpAddr) -> Self {
+    /// Over a connection to a resolver, about `peer`.
+    pub fn new(stream: TcpStream, peer: IpAddr) -> Self {
         Self {
             stream: RefCell::new(stream),
             answers: RefCell::default(),
             peer,
             deadline: Instant::now() + ALL,
         }
+    }
+
+    /// Lookups have their time from now on.
+    pub(crate) fn begin(&mut self) {
+        self.deadline = Instant::now() + ALL;
+    }
+
+    /// The IPv4 addresses of a name; none when there is trouble.
+    pub(crate) fn ipv4(&self, name: &str) -> Vec<Ipv4Addr> {
+        let found = self.lookup(name, RecordType::A);
+        let records = found.map(|(_, records)| records).unwrap_or_default();
+        let address = |data: &RData| match data {
+            RData::A(a) => Some(a.0),
+            _ => None,
+        };
+        records.iter().filter_map(address).collect()
+    }
+
+    /// Whether there is no such name at all (RFC 8020).
+    pub(crate) fn is_nowhere(&self, name: &str) -> bool {
+        matches!(
+            self.lookup(name, RecordType::A),
+            Some((ResponseCode::NXDomain, _))
+        )
+    }
+
+    /// Whether `domain` has a DMARC policy of its own.
+    pub(crate) fn has_own_policy(&self, domain: &str) -> bool {
+        matches!(self.txt(&format!("_dmarc.{domain}.")), Txt::Dmarc(_))
     }
 
     /// The answer to a question, which is asked once; `None` is trouble.
@@ -128,10 +158,22 @@ impl Dns {
         } else if labels.contains("._atps.") {
             first::<Atps>(&texts)
         } else if labels.starts_with("._dmarc.") {
-            first::<Dmarc>(&texts)
+            // RFC 9989 section 4.10: of several none counts.
+            match count(&texts, b"v=DMARC1") {
+                0 | 1 => first::<Dmarc>(&texts),
+                _ => Txt::Error(Error::Dns(DnsError::InvalidRecordType)),
+            }
         } else {
-            let texts: Vec<Vec<u8>> = texts.iter().map(|text| without_exists(text)).collect();
-            first::<Spf>(&texts)
+            // RFC 7208 section 4.5: several are a permanent error.
+            match count(&texts, b"v=spf1") {
+                0 => Txt::Error(Error::Dns(DnsError::InvalidRecordType)),
+                1 => {
+                    let record = texts.iter().find(|text| begins(text, b"v=spf1"));
+                    let record = record.map(|text| without_exists(text));
+                    first::<Spf>(record.as_slice())
+                }
+                _ => Txt::Error(Error::ParseError),
+            }
         }
     }
 
@@ -163,6 +205,21 @@ fn record_set<T>(found: Vec<T>) -> RecordSet<T> {
         rrset: found.into(),
         dnssec_status: DnssecStatus::Indeterminate,
     }
+}
+
+/// Whether a record begins with its version as a whole word.
+fn begins(text: &[u8], version: &[u8]) -> bool {
+    text.split_at_checked(version.len())
+        .is_some_and(|(head, rest)| {
+            let ends = rest
+                .first()
+                .is_none_or(|next| !next.is_ascii_alphanumeric());
+            head.eq_ignore_ascii_case(version) && ends
+        })
+}
+
+fn count(texts: &[Vec<u8>], version: &[u8]) -> usize {
+    texts.iter().filter(|text| begins(text, version)).count()
 }
 
 fn first<T: TxtRecordParser + Into<Txt>>(texts: &[Vec<u8>]) -> Txt {

@@ -1,7 +1,12 @@
 //! The header fields that this box adds, and those of its own that a stranger sent.
 
+use crate::content::{self, Fields};
 use channels::spam_check::Verdict;
 use std::net::IpAddr;
+
+/// For whoever sends the message on one day: only over TLS that is verified
+/// (RFC 8689 section 4.2).
+pub const REQUIRE_TLS: &str = "X-ProjectX-Require-TLS: yes\r\n";
 
 /// Parts of the `Received` field (RFC 5321 section 4.4).
 pub struct Received<'a> {
@@ -95,41 +100,29 @@ impl Receipt<'_> {
 /// tokens into one of those) and without `Authentication-Results` of
 /// `hostname` (RFC 8601 section 5): only this box says those.
 pub fn strip(message: &[u8], hostname: &str) -> Vec<u8> {
+    let header = content::header(message);
     let mut kept = Vec::with_capacity(message.len());
-    let mut rest = message;
-    while !rest.is_empty() && !rest.starts_with(b"\r\n") {
-        let end = field_end(rest);
-        let (field, after) = rest.split_at(end);
+    for field in Fields(header) {
         if !is_ours(field, hostname) {
             kept.extend_from_slice(field);
         }
-        rest = after;
     }
-    kept.extend_from_slice(rest);
+    kept.extend_from_slice(&message[header.len()..]);
     kept
 }
 
-/// Where the field at the start of `rest` ends, with its continuation lines.
-fn field_end(rest: &[u8]) -> usize {
-    let mut end = 0;
-    loop {
-        let line = rest[end..].windows(2).position(|pair| pair == b"\r\n");
-        end = line.map_or(rest.len(), |at| end + at + 2);
-        if !matches!(rest.get(end), Some(b' ' | b'\t')) {
-            return end;
-        }
-    }
-}
-
 fn is_ours(field: &[u8], hostname: &str) -> bool {
-    let Some(colon) = field.iter().position(|byte| *byte == b':') else {
-        return false;
+    let name = content::name(field).to_ascii_lowercase();
+    let value = field.splitn(2, |byte| *byte == b':').nth(1);
+    // With or without a colon: a reader may take a line that has none for a field.
+    let begins = |with: &[u8]| {
+        let head = field.trim_ascii_start().get(..with.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(with))
     };
-    let name = field[..colon].trim_ascii().to_ascii_lowercase();
-    name.starts_with(b"x-spam-")
-        || name.starts_with(b"x-projectx-")
+    begins(b"x-spam-")
+        || begins(b"x-projectx-")
         || name == b"authentication-results"
-            && service(&field[colon + 1..]).eq_ignore_ascii_case(hostname)
+            && value.is_some_and(|value| service(value).eq_ignore_ascii_case(hostname))
 }
 
 /// The authserv-id (RFC 8601 section 2.2): the first word that is no comment.
@@ -165,6 +158,7 @@ mod tests {
             "x-PROJECTX-receipt : x\r\n",
             "x-spam-STATUS : No,\r\n\tscore=-5\r\n",
             "X-ProjectX-Tokens: AAAAAAE=\r\n",
+            "X-ProjectX-Receipt x\r\n",
             "x-projectx-tokens :\r\n AAAA\r\n\tAAE=\r\n",
             "Authentication-Results: mx.example; dmarc=pass\r\n",
             "authentication-results:\r\n (a;b \\) c) MX.Example 1; spf=pass\r\n",

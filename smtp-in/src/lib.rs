@@ -3,12 +3,18 @@
 //! The program has no disk, no network and no key: the open connection and five
 //! channels ([`session::Channels`]) are all that it can reach.
 
+mod accept;
 pub mod authenticate;
+mod block_list;
 pub mod command;
-mod dns;
+pub mod content;
+pub mod dns;
 #[cfg(feature = "planted")]
 mod exploit;
 pub mod headers;
+mod key_exchange;
+pub mod path;
+pub mod reply;
 pub mod session;
 mod tls;
-mod wire;
+pub mod wire;

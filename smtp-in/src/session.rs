@@ -1,24 +1,27 @@
 //! The dialogue (RFC 5321) from greeting to goodbye.
 
-use crate::authenticate::{self, Envelope};
+use crate::accept::Judges;
+use crate::block_list;
 use crate::command::{self, Command};
-use crate::headers::{self, Received};
+use crate::dns::Dns;
+use crate::path;
+use crate::reply::{self, MAX_MESSAGE};
 use crate::tls;
 use crate::wire::{Data, Line, Timed, Wire};
-use channels::deliver::{self, Outcome};
+use channels::deliver;
 use channels::recipient_check::{self, Question};
-use channels::spam_check;
-use mail_parser::DateTime;
+use channels::rules::{self, Rules};
 use rustls::{ServerConnection, StreamOwned};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-/// The largest message that is taken, in bytes (RFC 1870).
-pub const MAX_MESSAGE: usize = 35 << 20;
 /// After so many refused commands a client is a guesser.
 const MAX_ERRORS: usize = 20;
+/// More commands than these no client needs: 100 recipients, some of them asked
+/// for again, and a large message in chunks of 8 KiB.
+const MAX_COMMANDS: usize = 6000;
 
 /// All that the program can reach.
 pub struct Channels {
@@ -64,11 +67,16 @@ pub enum Came {
     Later = 13,
     /// The connection ended in the middle.
     Broken = 14,
+    /// Mail was offered without TLS, refused, and TLS never came.
+    NoTls = 15,
 }
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How long the greeting waits for a client that does not (RFC 5321 section
+    /// 4.3.1).
+    pub greeting: Duration,
     /// Silence of the client (RFC 5321 section 4.5.3.2.7).
     pub idle: Duration,
     /// The whole session, until the message is there.
@@ -85,6 +93,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            greeting: Duration::from_millis(20),
             idle: Duration::from_secs(5 * 60),
             session: Duration::from_secs(10 * 60),
             answer: Duration::from_secs(30),
@@ -142,6 +151,7 @@ fn talk(
         spam_check,
         deliver,
     } = channels;
+    let early = speaks_first(&connection, limits.greeting)?;
     let plain = Timed {
         socket: connection,
         idle: limits.idle,
@@ -149,37 +159,49 @@ fn talk(
     };
     let mut session = Session {
         hostname,
-        identity,
         peer,
         tls: None,
         helo: None,
         mail: None,
         had_message: false,
-        dns: Some(dns),
         recipient_check: Some(recipient_check),
-        spam_check,
-        deliver,
+        rules: Rules::default(),
+        heard_rules: false,
+        listed: None,
+        judges: Some(Judges {
+            identity,
+            dns: Dns::new(dns, peer),
+            spam_check,
+            deliver,
+        }),
         how: "no message",
         came,
     };
     let mut wire = Wire::new(plain);
-    wire.send(&format!("220 {hostname} ESMTP"))?;
+    if early {
+        wire.send(reply::EARLY)?;
+        return Ok("spoke before the greeting");
+    }
+    wire.send(&reply::greeting(hostname))?;
     if session.commands(&mut wire)? == Next::Close {
         return Ok(session.how);
     }
     let Some(config) = tls::config(tls_sign) else {
-        wire.send("454 4.7.0 TLS is not available now")?;
+        wire.send(reply::NO_TLS_NOW)?;
         return Ok("no answer from the signer");
     };
-    wire.send("220 2.0.0 Go ahead")?;
+    wire.send(reply::GO_AHEAD)?;
     let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut plain = wire.stream;
     while connection.is_handshaking() {
         connection.complete_io(&mut plain)?;
     }
+    // RFC 3207 section 4.2: what was said before was said by anybody.
     session.tls = describe(&connection);
     session.helo = None;
     session.mail = None;
+    *session.came = None;
+    session.how = "no message";
     let mut wire = Wire::new(StreamOwned::new(connection, plain));
     session.commands(&mut wire)?;
     wire.stream.conn.send_close_notify();
@@ -188,13 +210,26 @@ fn talk(
     Ok(session.how)
 }
 
+/// Whether the client says anything within `patience`, before it was greeted.
+fn speaks_first(connection: &TcpStream, patience: Duration) -> io::Result<bool> {
+    connection.set_read_timeout(Some(patience))?;
+    match connection.peek(&mut [0]) {
+        Ok(count) => Ok(count > 0),
+        Err(error) if is_timeout(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn describe(connection: &ServerConnection) -> Option<String> {
     let version = match connection.protocol_version()? {
         rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
         _ => "TLSv1.2",
     };
     let cipher = connection.negotiated_cipher_suite()?.suite().as_str()?;
-    Some(format!("{version} with cipher {cipher}"))
+    let group = connection.negotiated_key_exchange_group()?.name();
+    Some(format!(
+        "{version} with cipher {cipher} and group {group:?}"
+    ))
 }
 
 /// What comes after the commands on one stream.
@@ -204,94 +239,215 @@ enum Next {
     StartTls,
 }
 
-struct Session<'a> {
-    hostname: &'a str,
-    identity: &'a Identity,
-    peer: IpAddr,
-    /// Version and cipher, once there is TLS.
-    tls: Option<String>,
-    helo: Option<String>,
-    /// Reverse-path and approved forward-paths.
-    mail: Option<(String, Vec<String>)>,
+/// What happens after a command.
+enum Answer {
+    /// The reply, and the session goes on.
+    Reply(String),
+    /// The last reply, and how the session ended if that is worth a word.
+    Last(String, Option<&'static str>),
+    StartTls,
+}
+
+impl From<&str> for Answer {
+    fn from(reply: &str) -> Self {
+        Self::Reply(reply.to_owned())
+    }
+}
+
+/// One mail transaction (RFC 5321 section 3.3).
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// The reverse-path; empty for the null one.
+    pub(crate) sender: String,
+    /// The forward-paths that were approved.
+    pub(crate) recipients: Vec<String>,
+    /// Whether it may never go on without TLS (RFC 8689).
+    pub(crate) require_tls: bool,
+    /// What came of the message with BDAT so far; [`Data::TooBig`] keeps nothing.
+    chunks: Option<Data>,
+}
+
+pub(crate) struct Session<'a> {
+    pub(crate) hostname: &'a str,
+    pub(crate) peer: IpAddr,
+    /// Version, cipher and group, once there is TLS.
+    pub(crate) tls: Option<String>,
+    pub(crate) helo: Option<String>,
+    mail: Option<Mail>,
     had_message: bool,
-    dns: Option<TcpStream>,
     /// Gone after the first question without an answer: one that comes late
     /// would be taken for the answer to the next question.
     recipient_check: Option<UnixStream>,
-    spam_check: UnixStream,
-    deliver: UnixStream,
+    /// What the owner has chosen, once it was heard.
+    pub(crate) rules: Rules,
+    heard_rules: bool,
+    /// The list that has the peer, if the owner chose it.
+    listed: Option<String>,
+    /// Gone after the one message.
+    judges: Option<Judges<'a>>,
     how: &'static str,
     came: &'a mut Option<Came>,
 }
 
 impl Session<'_> {
     fn commands<S: Read + Write>(&mut self, wire: &mut Wire<S>) -> io::Result<Next> {
-        let mut errors = 0;
+        let (mut errors, mut commands) = (0, 0);
         loop {
             let line = match wire.line() {
                 Err(error) if is_timeout(&error) => {
                     self.how = "idle";
-                    wire.send("421 4.4.2 Idle for too long")?;
+                    wire.send(reply::IDLE)?;
                     return Ok(Next::Close);
                 }
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Next::Close),
                 other => other?,
             };
+            let (Line::Whole(said) | Line::TooLong(said) | Line::Bare(said)) = &line;
             let parsed = match &line {
                 Line::Whole(line) => command::parse(line),
-                Line::TooLong => Err("500 5.5.6 Line too long"),
-                Line::Bare => Err("500 5.5.2 A command ends with CR LF"),
+                Line::TooLong(_) => Err(reply::LONG_COMMAND),
+                Line::Bare(_) => Err(reply::BARE_COMMAND),
             };
-            let reply = match parsed {
-                Ok(Command::Quit) => {
-                    wire.send(&format!(
-                        "221 2.0.0 {} closes the connection",
-                        self.hostname
-                    ))?;
-                    return Ok(Next::Close);
-                }
-                Ok(Command::StartTls) if self.tls.is_some() => "503 5.5.1 TLS is on already".into(),
-                Ok(Command::StartTls) if wire.has_more() => {
-                    // RFC 3207 section 4 and CVE-2011-0411: not a byte may be
-                    // taken over from the plain text.
-                    self.how = "plain text after STARTTLS";
-                    wire.send("554 5.5.1 Nothing may follow STARTTLS")?;
-                    return Ok(Next::Close);
-                }
-                Ok(Command::StartTls) => return Ok(Next::StartTls),
-                Ok(Command::Mail { .. }) if self.had_message => {
-                    wire.send("421 4.7.0 One message a connection")?;
-                    return Ok(Next::Close);
-                }
-                Ok(Command::Data) => match self.may_send() {
-                    Err(reply) => reply.to_owned(),
-                    Ok(()) => {
-                        wire.send("354 End the message with a dot on its own line")?;
-                        let data = match wire.data(MAX_MESSAGE) {
-                            Err(error) if is_timeout(&error) => {
-                                self.how = "idle in a message";
-                                *self.came = Some(Came::Broken);
-                                wire.send("421 4.4.2 Idle for too long")?;
-                                return Ok(Next::Close);
-                            }
-                            other => other?,
-                        };
-                        #[cfg(feature = "planted")]
-                        if crate::exploit::runs(&data, wire)? {
-                            return Ok(Next::Close);
-                        }
-                        self.message(data)
+            let answer = match parsed {
+                Ok(command) => match self.carry_out(command, wire) {
+                    Err(error) if is_timeout(&error) => {
+                        *self.came = Some(Came::Broken);
+                        Answer::Last(reply::IDLE.to_owned(), Some("idle in a message"))
                     }
+                    other => other?,
                 },
-                Ok(command) => self.answer(command),
-                Err(reply) => reply.to_owned(),
+                // How much follows is not known, and none of it is a command.
+                Err(reply) if command::is_chunk(said) => {
+                    Answer::Last(reply.to_owned(), Some("a chunk of no size"))
+                }
+                Err(reply) => reply.into(),
+            };
+            let reply = match answer {
+                Answer::Reply(reply) => reply,
+                Answer::StartTls => return Ok(Next::StartTls),
+                Answer::Last(reply, how) => {
+                    self.how = how.unwrap_or(self.how);
+                    wire.send(&reply)?;
+                    return Ok(Next::Close);
+                }
             };
             errors += usize::from(reply.starts_with('5'));
+            commands += 1;
             wire.send(&reply)?;
-            if errors > MAX_ERRORS {
-                self.how = "too many errors";
-                wire.send("421 4.7.0 Too many errors")?;
-                return Ok(Next::Close);
+            for (too_many, last, how) in [
+                (errors > MAX_ERRORS, reply::ERRORS, "too many errors"),
+                (
+                    commands >= MAX_COMMANDS,
+                    reply::COMMANDS,
+                    "too many commands",
+                ),
+            ] {
+                if too_many {
+                    self.how = how;
+                    wire.send(last)?;
+                    return Ok(Next::Close);
+                }
+            }
+        }
+    }
+
+    fn carry_out<S: Read + Write>(
+        &mut self,
+        command: Command,
+        wire: &mut Wire<S>,
+    ) -> io::Result<Answer> {
+        // A client that knows PIPELINING knows which command is a group's last
+        // (RFC 2920 section 3.1); one that says more wants it to be read as
+        // something else than it is.
+        let last = matches!(command, Command::Hello { .. } | Command::Data);
+        if last && wire.has_more() {
+            let how = Some("commands behind the last of a group");
+            return Ok(Answer::Last(reply::GROUP.to_owned(), how));
+        }
+        Ok(match command {
+            Command::Quit => Answer::Last(reply::goodbye(self.hostname), None),
+            Command::StartTls if self.tls.is_some() => reply::TLS_TWICE.into(),
+            Command::StartTls if wire.has_more() => {
+                let how = Some("plain text after STARTTLS");
+                Answer::Last(reply::AFTER_STARTTLS.to_owned(), how)
+            }
+            Command::StartTls => Answer::StartTls,
+            Command::Mail { .. } if self.had_message => {
+                Answer::Last(reply::ONE_MESSAGE.to_owned(), None)
+            }
+            Command::Mail { .. } | Command::Rcpt(_) | Command::Data if self.tls.is_none() => {
+                self.without_tls().into()
+            }
+            Command::Data => match self.may_send() {
+                Err(reply) => reply.into(),
+                Ok(mail) if mail.chunks.is_some() => reply::BEGUN.into(),
+                Ok(_) => {
+                    wire.send(reply::GO_ON)?;
+                    let data = wire.data(MAX_MESSAGE)?;
+                    #[cfg(feature = "planted")]
+                    if crate::exploit::runs(&data, wire)? {
+                        return Ok(Answer::Last(reply::goodbye(self.hostname), None));
+                    }
+                    Answer::Reply(self.message(data))
+                }
+            },
+            Command::Chunk { size, last } => self.chunk(size, last, wire)?,
+            command => Answer::Reply(self.answer(command)),
+        })
+    }
+
+    /// RFC 3030 section 2: the octets come whatever the reply will be.
+    fn chunk<S: Read + Write>(
+        &mut self,
+        size: u64,
+        last: bool,
+        wire: &mut Wire<S>,
+    ) -> io::Result<Answer> {
+        let refused = match self.may_send() {
+            Err(reply) => Some(reply),
+            Ok(mail) => {
+                let so_far = mail.chunks.take().unwrap_or(Data::Whole(Vec::new()));
+                mail.chunks = Some(match so_far {
+                    Data::Whole(so_far) if so_far.len() as u64 + size <= MAX_MESSAGE as u64 => {
+                        Data::Whole(so_far)
+                    }
+                    _ => Data::TooBig,
+                });
+                None
+            }
+        };
+        let mut chunks = match &mut self.mail {
+            Some(mail) if refused.is_none() => mail.chunks.take(),
+            _ => None,
+        };
+        wire.chunk(size, |part| {
+            if let Some(Data::Whole(message)) = &mut chunks {
+                message.extend_from_slice(part);
+            }
+        })?;
+        if let Some(reply) = refused {
+            return Ok(reply.into());
+        }
+        match chunks {
+            Some(Data::Whole(mut message)) if last => {
+                // A body need not end with CR LF here; a line has to (RFC 5321
+                // section 2.3.8), and a signature holds (RFC 6376 section 3.4.3).
+                if !message.ends_with(b"\r\n") {
+                    message.extend_from_slice(b"\r\n");
+                }
+                Ok(Answer::Reply(self.message(Data::Whole(message))))
+            }
+            Some(whole @ Data::Whole(_)) => {
+                if let Some(mail) = &mut self.mail {
+                    mail.chunks = Some(whole);
+                }
+                Ok(Answer::Reply(reply::chunk(size)))
+            }
+            _ if last => Ok(Answer::Reply(self.message(Data::TooBig))),
+            // The transaction has failed; further chunks are told so.
+            _ => {
+                self.mail = None;
+                Ok(reply::TOO_BIG.into())
             }
         }
     }
@@ -303,209 +459,140 @@ impl Session<'_> {
                 self.helo = Some(host);
                 self.mail = None;
                 if extended {
-                    self.extensions()
+                    reply::extensions(self.hostname, self.tls.is_some())
                 } else {
                     format!("250 {}", self.hostname)
                 }
             }
-            Command::Mail { .. } | Command::Rcpt(_) if self.tls.is_none() => {
-                "530 5.7.0 Must issue a STARTTLS command first".to_owned()
-            }
-            Command::Mail { from, size } => self.mail(from, size).to_owned(),
-            Command::Rcpt(recipient) => self.recipient(recipient).to_owned(),
+            Command::Mail {
+                from,
+                size,
+                require_tls,
+            } => self.mail(from, size, require_tls).to_owned(),
+            Command::Rcpt(recipient) => self.recipient(recipient),
             Command::Reset => {
                 self.mail = None;
-                "250 2.0.0 Forgotten".to_owned()
+                reply::RESET.to_owned()
             }
-            Command::Verify => "252 2.1.5 Send it and see".to_owned(),
-            Command::Help => "214 2.0.0 RFC 5321".to_owned(),
-            Command::Noop | Command::Quit | Command::StartTls | Command::Data => {
-                "250 2.0.0 OK".to_owned()
-            }
+            Command::Verify => reply::SEE.to_owned(),
+            Command::Help => reply::HELP.to_owned(),
+            Command::Noop
+            | Command::Quit
+            | Command::StartTls
+            | Command::Data
+            | Command::Chunk { .. } => reply::OK.to_owned(),
         }
     }
 
-    fn extensions(&self) -> String {
-        let mut lines = vec![
-            self.hostname.to_owned(),
-            "PIPELINING".to_owned(),
-            format!("SIZE {MAX_MESSAGE}"),
-            "8BITMIME".to_owned(),
-            "ENHANCEDSTATUSCODES".to_owned(),
-            "LIMITS MAILMAX=1".to_owned(),
-        ];
-        if self.tls.is_none() {
-            lines.push("STARTTLS".to_owned());
-        }
-        let last = lines.len() - 1;
-        lines[last].insert_str(0, "250 ");
-        for line in &mut lines[..last] {
-            line.insert_str(0, "250-");
-        }
-        lines.join("\r\n")
+    /// Refuses mail without TLS, and remembers it for the owner's page.
+    fn without_tls(&mut self) -> &'static str {
+        *self.came = Some(Came::NoTls);
+        self.how = "refused: no TLS";
+        reply::TLS_FIRST
     }
 
-    fn mail(&mut self, from: String, size: usize) -> &'static str {
+    fn mail(&mut self, sender: String, size: usize, require_tls: bool) -> &'static str {
         if self.helo.is_none() {
-            return "503 5.5.1 EHLO first";
+            return reply::HELLO_FIRST;
         }
         if self.mail.is_some() {
-            return "503 5.5.1 MAIL was sent already";
+            return reply::MAIL_TWICE;
         }
         if size > MAX_MESSAGE {
-            return "552 5.3.4 Message too big";
+            return reply::TOO_BIG;
         }
-        self.mail = Some((from, Vec::new()));
-        "250 2.1.0 OK"
+        self.mail = Some(Mail {
+            sender,
+            require_tls,
+            ..Mail::default()
+        });
+        reply::SENDER
     }
 
-    fn recipient(&mut self, recipient: String) -> &'static str {
-        let Some((sender, recipients)) = &mut self.mail else {
-            return "503 5.5.1 MAIL first";
+    fn recipient(&mut self, recipient: String) -> String {
+        self.hear_rules();
+        let Some(mail) = &mut self.mail else {
+            return reply::MAIL_FIRST.into();
         };
-        if recipients.len() == deliver::MAX_RECIPIENTS {
-            return "452 4.5.3 Too many recipients";
+        if mail.chunks.is_some() {
+            return reply::BEGUN.into();
+        }
+        if mail.recipients.len() == deliver::MAX_RECIPIENTS {
+            return reply::RECIPIENTS.into();
+        }
+        // Said twice it is one recipient all the same.
+        if mail.recipients.contains(&recipient) {
+            return reply::RECIPIENT.into();
+        }
+        if let Some(zone) = &self.listed
+            && !path::is_postmaster(&recipient)
+        {
+            self.how = "refused: block list";
+            *self.came = Some(Came::Refused);
+            return reply::listed(self.peer, zone);
         }
         let question = Question {
-            sender: sender.clone(),
+            sender: mail.sender.clone(),
             recipient,
         };
         let Some(stream) = &mut self.recipient_check else {
-            return "451 4.3.0 Try again later";
+            return reply::LATER.into();
         };
         match recipient_check::ask(stream, &question) {
             Ok(true) => {
-                recipients.push(question.recipient);
-                "250 2.1.5 OK"
+                mail.recipients.push(question.recipient);
+                reply::RECIPIENT.into()
             }
-            Ok(false) => "550 5.1.1 No such mailbox here",
+            Ok(false) => reply::NO_MAILBOX.into(),
             Err(_) => {
                 self.recipient_check = None;
-                "451 4.3.0 Try again later"
+                reply::LATER.into()
             }
         }
     }
 
-    fn may_send(&self) -> Result<(), &'static str> {
-        if self.tls.is_none() {
-            return Err("530 5.7.0 Must issue a STARTTLS command first");
+    /// Hears the owner's rules and looks whether a chosen list has the peer, once.
+    fn hear_rules(&mut self) {
+        if std::mem::replace(&mut self.heard_rules, true) {
+            return;
         }
-        match &self.mail {
-            None => Err("503 5.5.1 MAIL first"),
-            Some((_, recipients)) if recipients.is_empty() => Err("554 5.5.1 No valid recipients"),
-            Some(_) => Ok(()),
+        let heard = self.recipient_check.as_mut().map(rules::hear);
+        match (heard, &mut self.judges) {
+            (Some(Ok(rules)), Some(judges)) => {
+                judges.dns.begin();
+                let zone = block_list::lists(&judges.dns, self.peer, &rules.block_lists);
+                self.listed = zone.map(str::to_owned);
+                self.rules = rules;
+            }
+            _ => self.recipient_check = None,
+        }
+    }
+
+    fn may_send(&mut self) -> Result<&mut Mail, &'static str> {
+        if self.tls.is_none() {
+            return Err(self.without_tls());
+        }
+        match &mut self.mail {
+            None => Err(reply::MAIL_FIRST),
+            Some(mail) if mail.recipients.is_empty() => Err(reply::NO_RECIPIENTS),
+            Some(mail) => Ok(mail),
         }
     }
 
     /// The reply to a message that was read to its end.
     fn message(&mut self, data: Data) -> String {
         self.had_message = true;
-        let (came, how, reply) = match (data, self.mail.take(), self.dns.take()) {
-            (Data::Bare, ..) => (
-                Came::Refused,
-                "refused: bare CR or LF",
-                "550 5.6.0 A line ends with CR LF, not with one of them".to_owned(),
-            ),
-            (Data::TooBig, ..) => (
-                Came::Refused,
-                "refused: too big",
-                "552 5.3.4 Message too big".to_owned(),
-            ),
-            (Data::Whole(message), Some((sender, recipients)), Some(dns)) => {
-                self.accept(&message, &sender, &recipients, dns)
-            }
-            (Data::Whole(_), ..) => (
-                Came::Later,
-                "no state",
-                "451 4.3.0 Try again later".to_owned(),
-            ),
+        let (came, how, reply) = match (data, self.mail.take(), self.judges.take()) {
+            (Data::TooBig, ..) => (Came::Refused, "refused: too big", reply::TOO_BIG.to_owned()),
+            (Data::Whole(message), Some(mail), Some(judges)) => judges.judge(self, &mail, message),
+            (Data::Whole(_), ..) => (Came::Later, "no state", reply::LATER.to_owned()),
         };
         self.how = how;
         *self.came = Some(came);
         reply
     }
-
-    fn accept(
-        &mut self,
-        message: &[u8],
-        sender: &str,
-        recipients: &[String],
-        dns: TcpStream,
-    ) -> (Came, &'static str, String) {
-        let helo = self.helo.as_deref().unwrap_or("unknown");
-        let envelope = Envelope {
-            peer: self.peer,
-            helo,
-            sender,
-        };
-        let findings = authenticate::check(dns, self.hostname, &envelope, message);
-        if let Some(domain) = findings
-            .as_ref()
-            .and_then(|found| found.rejected_by.as_ref())
-        {
-            let reply = format!("550 5.7.1 Refused by the DMARC policy of {}", plain(domain));
-            return (Came::Refused, "refused: DMARC", reply);
-        }
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let received = Received {
-            helo,
-            reverse_name: findings
-                .as_ref()
-                .and_then(|found| found.reverse_name.as_deref()),
-            peer: self.peer,
-            hostname: self.hostname,
-            tls: self.tls.as_deref().unwrap_or("no TLS"),
-            id: &format!("{:X}", since.as_nanos()),
-            recipient: match recipients {
-                [only] => Some(only),
-                _ => None,
-            },
-            date: &DateTime::from_timestamp(since.as_secs() as i64).to_rfc822(),
-        };
-        let results = findings.as_ref().map_or_else(
-            || format!("Authentication-Results: {}; none\r\n", self.hostname),
-            |found| found.header.clone(),
-        );
-        let mut whole = (results + &received.field()).into_bytes();
-        whole.extend_from_slice(&headers::strip(message, self.hostname));
-        let verdict = spam_check::ask(&mut self.spam_check, &whole).ok();
-        let receipt = headers::Receipt {
-            sandbox: &self.identity.sandbox,
-            made: &self.identity.made,
-            used: &self.identity.used,
-        };
-        let mut marked = receipt.field(verdict.as_ref()).into_bytes();
-        marked.extend(headers::spam(verdict.as_ref()).into_bytes());
-        marked.append(&mut whole);
-        let junk = verdict.as_ref().is_some_and(spam_check::Verdict::is_spam);
-        let delivered = if junk { Came::Junk } else { Came::Delivered };
-        match deliver::send(&mut self.deliver, sender, recipients, &marked) {
-            Ok(Outcome::Delivered) => (delivered, "delivered", "250 2.0.0 Delivered".to_owned()),
-            Ok(Outcome::Refused(words)) => (
-                Came::Refused,
-                "refused by the gate",
-                format!("550 5.2.0 {}", plain(&words)),
-            ),
-            Ok(Outcome::Later(_)) => (Came::Later, "later", "451 4.3.0 Try again later".to_owned()),
-            Err(_) => (
-                Came::Later,
-                "no answer from the gate",
-                "451 4.3.0 Try again later".to_owned(),
-            ),
-        }
-    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
-}
-
-/// `text` as it may stand in a reply.
-fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|letter| (' '..='~').contains(letter))
-        .take(200)
-        .collect()
 }

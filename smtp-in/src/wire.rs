@@ -8,15 +8,22 @@ use std::time::{Duration, Instant};
 const MAX_LINE: usize = 1000;
 
 /// A socket that gives up after `idle` of silence, and at `deadline` in any case.
-pub(crate) struct Timed {
-    pub(crate) socket: TcpStream,
-    pub(crate) idle: Duration,
-    pub(crate) deadline: Instant,
+pub struct Timed {
+    /// The connection.
+    pub socket: TcpStream,
+    /// How long one read or write may take.
+    pub idle: Duration,
+    /// When all is over.
+    pub deadline: Instant,
 }
 
+/// What there is after the deadline, to say so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 impl Timed {
-    fn limit(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+    fn limit(&self, grace: Duration) -> io::Result<Duration> {
+        let end = self.deadline + grace;
+        let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
@@ -26,14 +33,15 @@ impl Timed {
 
 impl Read for Timed {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(self.limit()?))?;
+        self.socket
+            .set_read_timeout(Some(self.limit(Duration::ZERO)?))?;
         self.socket.read(bytes)
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(self.limit()?))?;
+        self.socket.set_write_timeout(Some(self.limit(FAREWELL)?))?;
         self.socket.write(bytes)
     }
 
@@ -43,90 +51,124 @@ impl Write for Timed {
 }
 
 /// A stream with what was read from it but not used.
-pub(crate) struct Wire<S> {
-    pub(crate) stream: S,
+pub struct Wire<S> {
+    /// Where it comes from, and replies go to.
+    pub stream: S,
     buffer: Vec<u8>,
+    /// What was read and not used is from `used` to `end`.
     used: usize,
+    end: usize,
 }
 
 /// A command line, or why there is none.
-pub(crate) enum Line {
+pub enum Line {
     /// It ends with CR LF.
     Whole(Vec<u8>),
-    /// It was longer than [`MAX_LINE`] and has been skipped.
-    TooLong,
+    /// It was longer than 1000 octets; here are the first.
+    TooLong(Vec<u8>),
     /// A line feed came without its carriage return.
-    Bare,
+    Bare(Vec<u8>),
 }
 
 /// A message as it came, without dot-stuffing.
-pub(crate) enum Data {
+#[derive(Debug)]
+pub enum Data {
     /// All of it.
     Whole(Vec<u8>),
-    /// It had a bare CR or LF (SMTP smuggling).
-    Bare,
     /// It was larger than the limit.
     TooBig,
 }
 
 impl<S: Read + Write> Wire<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    /// Nothing was read yet.
+    pub fn new(stream: S) -> Self {
         Self {
             stream,
-            buffer: Vec::new(),
+            buffer: vec![0; 16 << 10],
             used: 0,
+            end: 0,
         }
     }
 
     /// Whether the client sent more than was read.
-    pub(crate) fn has_more(&self) -> bool {
-        self.used < self.buffer.len()
+    pub fn has_more(&self) -> bool {
+        self.used < self.end
     }
 
     fn byte(&mut self) -> io::Result<u8> {
-        while self.used == self.buffer.len() {
-            self.used = 0;
-            self.buffer.resize(16 << 10, 0);
-            let read = self.stream.read(&mut self.buffer);
-            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
+        self.fill()?;
         self.used += 1;
         Ok(self.buffer[self.used - 1])
     }
 
-    pub(crate) fn line(&mut self) -> io::Result<Line> {
+    /// Waits until there is something that was not used yet.
+    fn fill(&mut self) -> io::Result<()> {
+        while self.used == self.end {
+            match self.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => (self.used, self.end) = (0, read),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads exactly `size` octets of a chunk (RFC 3030 section 2) and gives them
+    /// to `part`, whatever they are.
+    ///
+    /// # Errors
+    /// As for a line.
+    pub fn chunk(&mut self, size: u64, mut part: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 {
+            self.fill()?;
+            let unused = &self.buffer[self.used..self.end];
+            let count = unused
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            part(&unused[..count]);
+            self.used += count;
+            left -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// The next command line.
+    ///
+    /// # Errors
+    /// When the stream ends or breaks, or nothing comes in time.
+    pub fn line(&mut self) -> io::Result<Line> {
         let mut line = Vec::new();
         let mut too_long = false;
         loop {
             let byte = self.byte()?;
             if line.len() == MAX_LINE {
                 too_long = true;
-                line.clear();
+                line.truncate(MAX_LINE / 2);
             }
             line.push(byte);
             if byte == b'\n' {
                 return Ok(match line {
-                    _ if too_long => Line::TooLong,
+                    line if too_long => Line::TooLong(line),
                     line if line.ends_with(b"\r\n") => Line::Whole(line),
-                    _ => Line::Bare,
+                    line => Line::Bare(line),
                 });
             }
         }
     }
 
-    /// Reads up to CR LF `.` CR LF and nothing else that looks like it.
-    pub(crate) fn data(&mut self, most: usize) -> io::Result<Data> {
+    /// Reads up to CR LF `.` CR LF (RFC 5321 section 4.1.1.4) and nothing else
+    /// that looks like it; takes the first dot of a line away (section 4.5.2).
+    ///
+    /// # Errors
+    /// As for a line.
+    pub fn data(&mut self, most: usize) -> io::Result<Data> {
         let (mut message, mut line_start, mut line_length) = (Vec::new(), 0, 0_usize);
-        let (mut bare, mut too_big, mut previous) = (false, false, 0);
+        let (mut too_big, mut previous) = (false, 0);
         loop {
             let byte = self.byte()?;
             let ends = previous == b'\r' && byte == b'\n';
-            bare |= !ends && (previous == b'\r' || byte == b'\n');
             previous = byte;
             line_length += 1;
             // Past the limit only the start of a line is kept, to find the end.
@@ -139,7 +181,6 @@ impl<S: Read + Write> Wire<S> {
                     message.truncate(line_start);
                     return Ok(match message {
                         _ if too_big => Data::TooBig,
-                        _ if bare => Data::Bare,
                         message => Data::Whole(message),
                     });
                 }
@@ -166,7 +207,11 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
-    pub(crate) fn send(&mut self, text: &str) -> io::Result<()> {
+    /// Sends a reply, to which the last CR LF is added.
+    ///
+    /// # Errors
+    /// When the stream breaks, or the client does not take it in time.
+    pub fn send(&mut self, text: &str) -> io::Result<()> {
         self.stream.write_all(format!("{text}\r\n").as_bytes())?;
         self.stream.flush()
     }

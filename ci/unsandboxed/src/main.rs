@@ -141,7 +141,12 @@ fn session(house: &Arc<House>, connection: TcpStream) -> Result<()> {
             tokens: tokens_end,
             dovecot: lmtp,
         };
-        gate::serve(&name, Path::new("/nonexistent"), ends).context("the gate")
+        let settings = gate::Settings {
+            hostname: &name,
+            learned: Path::new("/nonexistent"),
+            rules: Path::new("/nonexistent"),
+        };
+        gate::serve(settings, ends).context("the gate")
     });
     let scanner = Arc::clone(house);
     let scan = thread::spawn(move || scan(&scanner.perls, spam_end, tokens));

@@ -6,8 +6,9 @@
 
 use channels::deliver::{self, Outcome};
 use channels::recipient_check::{self, Question};
+use channels::rules::{self, Rules};
 use channels::tokens::{self, Counts, Token};
-use gate::Channels;
+use gate::{Channels, Settings};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
@@ -186,6 +187,12 @@ impl Mail {
             list += &format!("{person}@box.example:{hash}:{uid}:{uid}::/mail/{uid}::\n");
         }
         fs::write(folder.join("people/passwd"), list).unwrap();
+        // As people/src/aliases.rs writes it.
+        let aliases = "sales@box.example::20001:20001:alias:/mail/20001::\n\
+            _@caught.example::20002:20002:catch-all:/mail/20002::\n\
+            postmaster@box.example::20001:20001:postmaster:/mail/20001::\n\
+            postmaster::20001:20001:postmaster:/mail/20001::\n";
+        fs::write(folder.join("people/aliases"), aliases).unwrap();
         run(Command::new("openssl")
             .args([
                 "req",
@@ -222,6 +229,7 @@ impl Mail {
         let (deliver, deliver_end) = UnixStream::pair().unwrap();
         let (tokens, tokens_end) = UnixStream::pair().unwrap();
         let learned = self.folder.join("learned");
+        let rules = self.folder.join("rules");
         let gate = thread::spawn(move || {
             let channels = Channels {
                 check: check_end,
@@ -229,8 +237,15 @@ impl Mail {
                 tokens: tokens_end,
                 dovecot,
             };
-            gate::serve("box.example", &learned, channels).unwrap();
+            let settings = Settings {
+                hostname: "box.example",
+                learned: &learned,
+                rules: &rules,
+            };
+            gate::serve(settings, channels).unwrap();
         });
+        let mut check = check;
+        assert_eq!(rules::hear(&mut check).unwrap(), Rules::default());
         Gate {
             check,
             deliver,
