@@ -5,6 +5,7 @@ use crate::world::World;
 use anyhow::{Context, Result, ensure};
 use control::Secret;
 use nix::mount::{MsFlags, mount};
+use outbound::settings::Settings;
 use people::{Address, Homes, People, PeopleError};
 use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,8 @@ const KEY_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.key";
 const HINTS_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.hints";
 /// As the supervisor has it for a box whose owner has chosen no name.
 const HOSTNAME: &str = "projectx.local";
+/// The relay's program in the image's folder.
+const RELAY: &str = "relay";
 const MAIL_SERVER: &str = "dovecot";
 /// From start to ready.
 const START: Duration = Duration::from_secs(110);
@@ -133,12 +136,13 @@ fn start(journal: Arc<ToFile>) -> Result<Running> {
         Err(error) => anyhow::bail!("{error}"),
     };
     let setting = Setting {
+        // The host's on a box; here it lies beside the roots.
+        relay: Some(image.join(RELAY)).filter(|relay| relay.exists()),
         image,
         volumes: VOLUMES.into(),
         sockets: SOCKETS.into(),
         hostname: HOSTNAME.into(),
         cgroups: None,
-        relay: None,
         lives: Lives::default(),
     };
     Ok(Running::start(app, setting, journal)?)
@@ -166,6 +170,9 @@ fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+    let addresses = people.all().iter();
+    let domains = addresses.map(|person| person.address.domain());
+    Settings::own(&Path::new(VOLUMES).join("outbound"), domains)?;
     for person in people.all() {
         say(&format!("person {} {}", person.address, person.uid))?;
     }
