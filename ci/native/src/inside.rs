@@ -38,6 +38,9 @@ pub struct Arguments {
     pub volumes: PathBuf,
     /// Where what happens is written.
     pub journal: PathBuf,
+    /// The key of the root of the internet that it is put on from outside; `None`:
+    /// it makes one of its own.
+    pub root_key: Option<PathBuf>,
 }
 
 /// Runs the box until standard input ends.
@@ -55,8 +58,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("pid {}", pid.display()))?;
     let journal = Arc::new(ToFile::open(&arguments.journal)?);
     make_places(arguments)?;
-    let hints = fs::read_to_string(Path::new(IMAGE).join(HINTS_IN_IMAGE)).unwrap_or_default();
-    let world = World::make(&hints)?;
+    let world = match arguments.root_key {
+        // The cable is laid from outside, before anything is said on our input.
+        Some(_) => World::outside()?,
+        None => {
+            let hints = Path::new(IMAGE).join(HINTS_IN_IMAGE);
+            World::make(&fs::read_to_string(hints).unwrap_or_default())?
+        }
+    };
     world.show(Path::new(INTERNET))?;
 
     let mut lines = io::stdin().lock().lines();
@@ -95,6 +104,10 @@ fn make_places(arguments: &Arguments) -> Result<()> {
     // Held open, since what is mounted below may hide their paths.
     let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
     let (image, volumes) = (open(&arguments.image)?, open(&arguments.volumes)?);
+    let root_key = match &arguments.root_key {
+        Some(path) => fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => "; no key: the names of this world are not signed\n".into(),
+    };
     change("/", None, None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     for (kind, place) in [
         ("proc", "/proc"),
@@ -111,10 +124,7 @@ fn make_places(arguments: &Arguments) -> Result<()> {
     }
     let key = Path::new(IMAGE).join(KEY_IN_IMAGE);
     if key.exists() {
-        fs::write(
-            ROOT_KEY,
-            "; no key: the names of this world are not signed\n",
-        )?;
+        fs::write(ROOT_KEY, root_key)?;
         let key = key.to_string_lossy();
         change(&key, Some(ROOT_KEY), None, MsFlags::MS_BIND)?;
     }
