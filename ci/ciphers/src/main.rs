@@ -13,18 +13,21 @@
 //! A Raspberry Pi 3 has no AES instructions, which an emulated processor may have; so
 //! AES is asked for by the name of the driver that uses none (`xts-aes-neon`).
 
+mod sys;
+
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::AlgSetKey;
 use nix::sys::socket::{
-    AddressFamily, AlgAddr, ControlMessage, MsgFlags, SockFlag, SockType, accept, bind, sendmsg,
+    AddressFamily, AlgAddr, ControlMessage, MsgFlags, SockFlag, SockType, bind, sendmsg,
     setsockopt, socket,
 };
 use nix::unistd::read;
 use serde_json::{Map, Value, json};
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use sys::session;
 
 /// Bytes of one request: the disk's sector (`--sector-size` of cryptsetup).
 const SECTOR: usize = 4096;
@@ -127,16 +130,6 @@ fn measure(cipher: &Cipher, each: Duration) -> Result<[f64; 2], Errno> {
         true => Ok(speeds),
         false => Err(Errno::EBADMSG),
     }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "nix's accept returns a bare number, which nothing else owns"
-)]
-fn session(algorithm: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let number = accept(algorithm.as_raw_fd())?;
-    // SAFETY: the kernel has just made it, for this call alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// One sector.

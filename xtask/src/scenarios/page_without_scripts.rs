@@ -182,7 +182,10 @@ impl Owner<'_> {
         self.gives("/people/prove", "passphrase", PASSPHRASE)?;
         self.sends("/people/prove")?;
         self.sees("Nobody has an address yet")?;
-        for (password, expected) in [("short", "needs 10 to 512 characters"), (PASSWORD, "was added")] {
+        for (password, expected) in [
+            ("short", "needs 10 to 512 characters"),
+            (PASSWORD, "was added"),
+        ] {
             self.gives("/people/add", "address", ADDRESS)?;
             self.gives("/people/add", "password", password)?;
             self.sends("/people/add")?;
