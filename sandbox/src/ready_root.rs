@@ -34,6 +34,7 @@ use crate::sealed::Sealed;
 use crate::spawn::{self, Place};
 use crate::spec::{Device, PathRule, Proc, Root, Spec, SpecError};
 use crate::volumes::Volume;
+use crate::weak;
 
 /// A complete root that no sandbox has yet. It holds on to what is mounted in it:
 /// an image can be unmounted for good once this is dropped and its sandboxes have ended.
@@ -55,6 +56,8 @@ struct Of {
     program: Option<String>,
     user: crate::ids::User,
     places: Vec<std::path::PathBuf>,
+    /// What a test has taken away since: a root is made without it as well.
+    removed: u32,
 }
 
 impl Of {
@@ -67,6 +70,7 @@ impl Of {
             program: spec.argv.first().cloned(),
             user: spec.user,
             places: spec.scratch.iter().map(|s| s.path.clone()).collect(),
+            removed: weak::removed(),
         }
     }
 }
@@ -105,6 +109,11 @@ impl ReadyRoot {
         })
     }
 
+    /// Whether this is a root for `spec`.
+    pub fn fits(&self, spec: &Spec) -> bool {
+        spec.proc == Proc::Absent && self.of == Of::spec(spec)
+    }
+
     /// As [`crate::seal`], in a copy of this root.
     ///
     /// # Errors
@@ -122,7 +131,7 @@ impl ReadyRoot {
     }
 
     fn place_of(&self, spec: &Spec) -> Result<Place<'_>, SandboxError> {
-        match spec.proc == Proc::Absent && self.of == Of::spec(spec) {
+        match self.fits(spec) {
             true => Ok(Place::Ready(self)),
             false => Err(wrong(spec)),
         }

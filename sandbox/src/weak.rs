@@ -136,7 +136,19 @@ pub fn restore() {
 pub(crate) fn kept(protection: Protection) -> bool {
     // Or the linker would leave the marker out.
     std::hint::black_box(MARKER.as_ptr());
-    REMOVED.load(Ordering::SeqCst) & 1 << protection as u8 == 0
+    removed() & 1 << protection as u8 == 0
+}
+
+/// What was removed, a bit each.
+#[cfg(feature = "weak")]
+pub(crate) fn removed() -> u32 {
+    REMOVED.load(Ordering::SeqCst)
+}
+
+/// What was removed: nothing.
+#[cfg(not(feature = "weak"))]
+pub(crate) const fn removed() -> u32 {
+    0
 }
 
 /// Whether sandboxes have this protection: always.

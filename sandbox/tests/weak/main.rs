@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use sandbox::policy::load_str;
 use sandbox::weak::{self, Protection};
 use sandbox::{
-    Access, Child, Dumpable, Entry, Exit, Network, PathRule, Proc, Rlimits, Root, Spec, User,
-    Volume, WriteExecute, spawn,
+    Access, Child, Dumpable, Entry, Exit, Network, PathRule, Proc, ReadyRoot, Rlimits, Root, Spec,
+    User, Volume, WriteExecute, spawn,
 };
 
 /// The switch is the process's.
@@ -461,4 +461,17 @@ fn a_program_of_mode_0711_is_not_dumpable() {
         assert_eq!((proc.uid(), proc.gid()), (owner, owner), "{without:?}");
     }
     fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_root_that_lies_ready_is_no_root_for_what_was_taken_away_since() {
+    let spec = spec("exit");
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let root = ReadyRoot::make(&spec).unwrap();
+    assert!(root.fits(&spec));
+    weak::remove(&[Protection::ReadOnly]);
+    let (fits, refused) = (root.fits(&spec), root.seal(&spec, &[]).map(drop));
+    weak::restore();
+    assert!(!fits && refused.is_err(), "{refused:?}");
+    assert!(root.fits(&spec));
 }

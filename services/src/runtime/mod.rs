@@ -364,8 +364,8 @@ impl Shared {
         }
         let known = lock(&self.roots).get(service.name.as_str()).cloned();
         let root = match known {
-            Some(root) => root,
-            None => {
+            Some(root) if root.fits(&spec) => root,
+            _ => {
                 let root = Arc::new(ReadyRoot::make(&spec)?);
                 lock(&self.roots).insert(service.name.to_string(), Arc::clone(&root));
                 root
