@@ -3,9 +3,9 @@
 //! installed on the box.
 
 use nix::unistd::{Gid, Uid};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Folders, their modes, and whether they are Postfix's own or root's.
@@ -25,6 +25,10 @@ const FOLDERS: [(&str, u32, bool); 13] = [
     ("pid", 0o755, false),
 ];
 
+/// What is reached by Postfix's master, which is root here without power over others'
+/// files, and elsewhere by the group postdrop.
+const FOR_MASTER: &str = "public";
+
 /// Makes what is missing below `queue`, for Postfix's user `owner`. What a power
 /// cut left between two steps is made whole.
 ///
@@ -33,7 +37,8 @@ const FOLDERS: [(&str, u32, bool); 13] = [
 pub fn make(queue: &Path, owner: u32) -> io::Result<()> {
     for (name, mode, is_postfix_s) in FOLDERS {
         let path = queue.join(name);
-        let wanted = if is_postfix_s { owner } else { 0 };
+        let user = if is_postfix_s { owner } else { 0 };
+        let group = if name == FOR_MASTER { 0 } else { user };
         let make = || -> io::Result<()> {
             match DirBuilder::new().mode(mode).create(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -43,8 +48,13 @@ pub fn make(queue: &Path, owner: u32) -> io::Result<()> {
             if !now.is_dir() {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
-            if (now.uid(), now.gid()) != (wanted, wanted) {
-                let (uid, gid) = (Uid::from_raw(wanted), Gid::from_raw(wanted));
+            if now.mode() & 0o7777 != mode {
+                // The umask of a sandbox takes some of it off. While it is still root's:
+                // who has no power over others' files can't do it later.
+                fs::set_permissions(&path, Permissions::from_mode(mode))?;
+            }
+            if (now.uid(), now.gid()) != (user, group) {
+                let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(group));
                 nix::unistd::chown(&path, Some(uid), Some(gid))?;
             }
             Ok(())
@@ -63,18 +73,22 @@ mod tests {
     #[test]
     fn the_queue_is_made_once_and_a_half_made_one_is_made_whole() {
         let queue = tempfile::tempdir().unwrap();
-        // The power went before the owner was changed.
+        // As in a sandbox. The power went before the owner was changed.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         fs::create_dir(queue.path().join("deferred")).unwrap();
         for _first_and_second_start in 0..2 {
             make(queue.path(), 4105).unwrap();
             for (name, _, is_postfix_s) in FOLDERS {
                 let meta = fs::metadata(queue.path().join(name)).unwrap();
                 let owner = if is_postfix_s { 4105 } else { 0 };
-                assert_eq!((meta.uid(), meta.gid()), (owner, owner), "{name}");
+                let group = if name == "public" { 0 } else { owner };
+                assert_eq!((meta.uid(), meta.gid()), (owner, group), "{name}");
             }
         }
-        let meta = fs::metadata(queue.path().join("active")).unwrap();
-        assert_eq!(meta.mode() & 0o7777, 0o700);
+        for (name, mode) in [("active", 0o700), ("public", 0o710), ("pid", 0o755)] {
+            let meta = fs::metadata(queue.path().join(name)).unwrap();
+            assert_eq!(meta.mode() & 0o7777, mode, "{name}");
+        }
     }
 
     #[test]

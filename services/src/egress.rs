@@ -20,8 +20,9 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
-/// How many services may have it: RFC 7335 gives eight addresses, a link takes four.
-pub const MOST: u8 = 2;
+/// How many services may have it: RFC 7335 gives eight addresses, a link takes two
+/// (RFC 3021), and the first is no host's where somebody takes all eight for one network.
+pub const MOST: u8 = 3;
 
 /// Where no service gets to: every block of RFC 6890 that is not the internet.
 const NOT_THE_INTERNET: [&str; 14] = [
@@ -69,9 +70,9 @@ impl Egress {
 
     /// The box's address on the link, and the service's.
     fn addresses(&self) -> (Ipv4Addr, Ipv4Addr) {
-        let first = 4 * self.link;
+        let first = 2 * (self.link + 1);
         let address = |last| Ipv4Addr::new(192, 0, 0, last);
-        (address(first + 1), address(first + 2))
+        (address(first), address(first + 1))
     }
 }
 
@@ -112,16 +113,19 @@ pub fn connect(egress: &Egress, process: nix::unistd::Pid) -> Result<(), EgressE
         })
     };
     // One that an earlier start left goes first; its peer's namespace is gone.
-    if fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false) {
-        ip(&format!("link delete {name}"))?;
+    let is_there = || fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false);
+    if is_there() {
+        let gone = ip(&format!("link delete {name}"));
+        // The kernel, which takes the namespace down, may have been first.
+        gone.or_else(|error| if is_there() { Err(error) } else { Ok(()) })?;
     }
     ip(&format!(
         "link add {name} type veth peer name eth0 netns {pid}"
     ))?;
-    ip(&format!("address add {ours}/30 dev {name}"))?;
+    ip(&format!("address add {ours}/31 dev {name}"))?;
     ip(&format!("link set {name} up"))?;
     inside(process, || {
-        ip(&format!("address add {theirs}/30 dev eth0"))?;
+        ip(&format!("address add {theirs}/31 dev eth0"))?;
         ip("link set eth0 up")?;
         ip(&format!("route add default via {ours}"))
     })
@@ -262,6 +266,6 @@ mod tests {
             ]
         );
         let (ours, theirs) = postfix.addresses();
-        assert_eq!((ours.octets()[3], theirs.octets()[3]), (5, 6));
+        assert_eq!((ours.octets()[3], theirs.octets()[3]), (4, 5));
     }
 }

@@ -236,7 +236,7 @@ fn scratch(scratch: &manifest::Scratch) -> Scratch {
 
 /// The ports that a service listens on for others, and those that it dials.
 fn network(app: &App, service: &Service) -> Network {
-    let bind: Vec<u16> = service
+    let mut bind: Vec<u16> = service
         .provides
         .iter()
         .filter_map(|channel| match channel.kind {
@@ -244,6 +244,9 @@ fn network(app: &App, service: &Service) -> Network {
             _ => None,
         })
         .collect();
+    // One port may be dialled by a channel and by a relay.
+    bind.sort_unstable();
+    bind.dedup();
     let internet = service
         .egress
         .iter()

@@ -138,7 +138,7 @@ fn in_the_box() {
         (PUBLIC, 80, "another port"),
         (AT_HOME, 53, "the home network"),
         (BOX, 53, "the box in the home network"),
-        ("192.0.0.1", 53, "the box on the link"),
+        ("192.0.0.2", 53, "the box on the link"),
     ] {
         let error = service.inside(|| answers(address, port)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{what}: {error}");
@@ -160,7 +160,7 @@ fn in_the_box() {
     // Nobody at home reaches the service, even with a route to it.
     service.serve(&[53]);
     home.inside(|| ip(&format!("route add 192.0.0.0/29 via {BOX}")));
-    home.inside(|| answers("192.0.0.2", 53)).unwrap_err();
+    home.inside(|| answers("192.0.0.3", 53)).unwrap_err();
 
     // UDP goes out under the box's own address, and the answer comes back.
     let server = home.inside(|| UdpSocket::bind((PUBLIC, 53)).unwrap());

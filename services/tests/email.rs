@@ -62,7 +62,13 @@ fn a_message_that_takes_too_much_memory_takes_no_other_along() {
 
 #[test]
 fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
-    for name in ["smtp-in", "gate", "spamassassin"] {
+    for name in [
+        "smtp-in",
+        "gate",
+        "spamassassin",
+        "submission",
+        "submissions",
+    ] {
         let spec = spec_of(name, "7");
         assert!(spec.scratch.is_empty(), "{name}");
         let seen: Vec<_> = (spec.volumes.iter())
@@ -109,6 +115,18 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
         names("gate"),
         ["lmtp", "recipient-check", "deliver", "tokens"]
     );
+    for name in ["submission", "submissions"] {
+        let expected = [
+            "connection",
+            "private-tls-sign",
+            "sasl",
+            "dkim-sign",
+            "queue",
+        ];
+        assert_eq!(names(name), expected);
+    }
+    assert_eq!(names("tls-policy"), ["tls-policy"]);
+    assert!(names("postfix").is_empty());
     assert_eq!(names("signer"), ["tls-sign"]);
     assert_eq!(names("spamassassin"), ["control"]);
     // LMTP and DNS are dialled at ports, so their servers are passed nothing.
@@ -163,17 +181,22 @@ fn dovecot_is_root_of_its_own_ids_with_the_capabilities_that_have_a_reason() {
     assert_eq!(volume("/mail"), ("/data/apps/email/mail", true));
     assert_eq!(volume("/people"), ("/data/apps/email/people", false));
     assert_eq!(volume("/tls"), ("/data/apps/email/tls", false));
-    assert_eq!(spec.network.tcp.bind, [24]);
+    assert_eq!(spec.network.tcp.bind, [24, 2500]);
     assert_eq!(spec.network.tcp.connect, Connect::None);
     assert!(spec.network.loopback && spec.network.unprivileged_ports);
 }
 
 #[test]
-fn only_the_resolver_dials_the_internet() {
+fn three_services_dial_the_internet_each_at_its_own_ports() {
     let app = app();
     for service in &app.services {
         let expected = match service.name.as_str() {
             "unbound" => Connect::Ports(vec![53]),
+            // Mail servers and the smarthost's; and by channels Dovecot, Unbound and
+            // tls-policy.
+            "postfix" => Connect::Ports(vec![24, 25, 53, 465, 587, 8461]),
+            // The web; and Unbound.
+            "tls-policy" => Connect::Ports(vec![53, 443]),
             _ => Connect::None,
         };
         let spec = spec_of(service.name.as_str(), "");

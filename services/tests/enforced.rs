@@ -77,7 +77,7 @@ impl Box {
                 .arg(&root)
                 .status();
             assert!(copied.unwrap().success());
-            for place in ["dev", "keys", "tls"] {
+            for place in ["dev", "keys", "tls", "private-tls"] {
                 fs::create_dir(root.join(place)).unwrap();
             }
             for device in ["null", "zero", "random"] {
@@ -90,7 +90,7 @@ impl Box {
             fs::write(policies.join(format!("{name}.bpf")), compiled).unwrap();
             fs::write(policies.join(&policy), text).unwrap();
         }
-        for volume in ["keys", "tls"] {
+        for volume in ["keys", "tls", "private-tls"] {
             let path = made(&format!("volumes/{volume}"));
             fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
             let owner = Some(FIRST_ID + 1000);

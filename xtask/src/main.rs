@@ -10,6 +10,7 @@ mod campaign;
 mod card_check;
 mod card_image;
 mod exploits;
+mod foreign;
 mod guest;
 mod image;
 mod lint;
@@ -68,6 +69,8 @@ enum Command {
     /// Do something ten thousand times and look what is left
     #[command(subcommand)]
     Campaign(campaign::Campaign),
+    /// Exchange mail with Postfix, Exim and OpenSMTPD on an internet made for it, natively
+    Foreign,
     /// Run the whole of the test "planted exploits": without each protection
     Exploits {
         /// Only the part that `cargo xtask test` runs
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         }),
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
+        Command::Foreign => foreign::run(),
         Command::Exploits { ordinary: false } => exploits::run(exploits::Extent::Whole),
         Command::Exploits { ordinary: true } => exploits::run(exploits::Extent::Ordinary),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),

@@ -5,7 +5,7 @@
 use crate::exploits::Extent;
 use crate::qemu;
 use crate::scenarios::{self, Lab, Outcome, Scenario};
-use crate::{campaign, card_check, exploits, guest, image, tidy, workspace};
+use crate::{campaign, card_check, exploits, foreign, guest, image, tidy, workspace};
 use anyhow::{Result, bail};
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
@@ -39,12 +39,15 @@ struct Tally {
 pub fn run(arguments: &TestArguments) -> Result<()> {
     let chosen = choose(&arguments.names)?;
     image::host_packages_for_boots()?;
+    // Minutes, which would count as a unit test's.
+    internet::unpack()?;
     let mut tally = Tally::default();
     if arguments.names.is_empty() {
         unit(&mut tally);
     }
     if arguments.names.is_empty() && !arguments.unit && !qemu::interrupted() {
         tally.step("a hundred messages natively", campaign::few);
+        tally.step("mail from the programs of others natively", foreign::run);
         tally.step("planted exploits", || exploits::run(Extent::Ordinary));
     }
     if !arguments.unit && !qemu::interrupted() {

@@ -47,6 +47,11 @@ pub fn tool(program: &str, package: &'static str) -> Tool {
 }
 
 impl Tool {
+    /// A command that others put together, of a program from that Debian package.
+    pub fn of(command: Command, package: &'static str) -> Self {
+        Self { command, package }
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);

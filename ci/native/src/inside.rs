@@ -5,6 +5,7 @@ use crate::world::World;
 use anyhow::{Context, Result, ensure};
 use control::Secret;
 use nix::mount::{MsFlags, mount};
+use outbound::settings::Settings;
 use people::{Address, Homes, People, PeopleError};
 use services::runtime::{Journal, Lives, Running, Setting};
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,8 @@ const KEY_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.key";
 const HINTS_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.hints";
 /// As the supervisor has it for a box whose owner has chosen no name.
 const HOSTNAME: &str = "projectx.local";
+/// The relay's program in the image's folder.
+const RELAY: &str = "relay";
 const MAIL_SERVER: &str = "dovecot";
 /// From start to ready.
 const START: Duration = Duration::from_secs(110);
@@ -38,6 +41,9 @@ pub struct Arguments {
     pub volumes: PathBuf,
     /// Where what happens is written.
     pub journal: PathBuf,
+    /// The key of the root of the internet that it is put on from outside; `None`:
+    /// it makes one of its own.
+    pub root_key: Option<PathBuf>,
 }
 
 /// Runs the box until standard input ends.
@@ -55,8 +61,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("pid {}", pid.display()))?;
     let journal = Arc::new(ToFile::open(&arguments.journal)?);
     make_places(arguments)?;
-    let hints = fs::read_to_string(Path::new(IMAGE).join(HINTS_IN_IMAGE)).unwrap_or_default();
-    let world = World::make(&hints)?;
+    let world = match arguments.root_key {
+        // The cable is laid from outside, before anything is said on our input.
+        Some(_) => World::outside()?,
+        None => {
+            let hints = Path::new(IMAGE).join(HINTS_IN_IMAGE);
+            World::make(&fs::read_to_string(hints).unwrap_or_default())?
+        }
+    };
     world.show(Path::new(INTERNET))?;
 
     let mut lines = io::stdin().lock().lines();
@@ -95,6 +107,10 @@ fn make_places(arguments: &Arguments) -> Result<()> {
     // Held open, since what is mounted below may hide their paths.
     let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
     let (image, volumes) = (open(&arguments.image)?, open(&arguments.volumes)?);
+    let root_key = match &arguments.root_key {
+        Some(path) => fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => "; no key: the names of this world are not signed\n".into(),
+    };
     change("/", None, None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     for (kind, place) in [
         ("proc", "/proc"),
@@ -111,10 +127,7 @@ fn make_places(arguments: &Arguments) -> Result<()> {
     }
     let key = Path::new(IMAGE).join(KEY_IN_IMAGE);
     if key.exists() {
-        fs::write(
-            ROOT_KEY,
-            "; no key: the names of this world are not signed\n",
-        )?;
+        fs::write(ROOT_KEY, root_key)?;
         let key = key.to_string_lossy();
         change(&key, Some(ROOT_KEY), None, MsFlags::MS_BIND)?;
     }
@@ -133,12 +146,13 @@ fn start(journal: Arc<ToFile>) -> Result<Running> {
         Err(error) => anyhow::bail!("{error}"),
     };
     let setting = Setting {
+        // The host's on a box; here it lies beside the roots.
+        relay: Some(image.join(RELAY)).filter(|relay| relay.exists()),
         image,
         volumes: VOLUMES.into(),
         sockets: SOCKETS.into(),
         hostname: HOSTNAME.into(),
         cgroups: None,
-        relay: None,
         lives: Lives::default(),
     };
     Ok(Running::start(app, setting, journal)?)
@@ -166,6 +180,9 @@ fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+    let addresses = people.all().iter();
+    let domains = addresses.map(|person| person.address.domain());
+    Settings::own(&Path::new(VOLUMES).join("outbound"), domains)?;
     for person in people.all() {
         say(&format!("person {} {}", person.address, person.uid))?;
     }

@@ -26,9 +26,14 @@
 //! `weak`. It then takes lines `without SECCOMP,…` ([`Native::without`]), which count
 //! for every sandbox that is made from then on, and answers with the same line.
 //!
+//! [`Native::start_on`] puts the box on an [`Internet`] instead, with foreign mail
+//! servers and names that are signed: then `native-box` has the word `--root-key
+//! FILE`, and makes no internet of its own.
+//!
 //! Limits: as root only. No cgroups (limits of memory and tasks are not in
-//! force), no dm-verity. Names are not signed: Unbound is given no key of the
-//! root, so DNSSEC is not exercised, and SPF, DKIM, DMARC and reverse names are.
+//! force), no dm-verity. In an internet of its own names are not signed: Unbound is
+//! given no key of the root, so DNSSEC is not exercised, and SPF, DKIM, DMARC and
+//! reverse names are.
 
 mod inside;
 pub mod names;
@@ -40,6 +45,7 @@ pub use weak::remove_protections;
 pub use world::{BOX, SENDERS, sender_name};
 
 use anyhow::{Context, Result, bail, ensure};
+use internet::Internet;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -89,6 +95,8 @@ pub struct Native {
     said: Mutex<Receiver<String>>,
     pid: i32,
     homes: Vec<(String, PathBuf)>,
+    /// Of the internet that it was put on.
+    internet: Option<File>,
 }
 
 impl Native {
@@ -97,6 +105,20 @@ impl Native {
     /// # Errors
     /// When it does not within two minutes; the journal says why.
     pub fn start(options: &Options) -> Result<Self> {
+        Self::make(options, None)
+    }
+
+    /// The same, at [`BOX`] of an internet, whose key of the root it believes.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; or when a box is there already.
+    pub fn start_on(internet: &Internet, options: &Options) -> Result<Self> {
+        Self::make(options, Some(internet))
+    }
+
+    fn make(options: &Options, internet: Option<&Internet>) -> Result<Self> {
+        let root_key = internet.map(Internet::trust_anchor);
+        let root_key = root_key.map(|path| ["--root-key".into(), path.into_os_string()]);
         let mut process = Command::new(&options.program)
             .arg("--image")
             .arg(&options.image)
@@ -104,6 +126,7 @@ impl Native {
             .arg(&options.volumes)
             .arg("--journal")
             .arg(&options.journal)
+            .args(root_key.iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -122,9 +145,10 @@ impl Native {
             said: Mutex::new(said),
             pid: 0,
             homes: Vec::new(),
+            internet: None,
         };
         native
-            .begin(options)
+            .begin(options, internet)
             .with_context(|| format!("see {}", options.journal.display()))?;
         Ok(native)
     }
@@ -144,18 +168,27 @@ impl Native {
         Ok(())
     }
 
-    fn begin(&mut self, options: &Options) -> Result<()> {
+    fn begin(&mut self, options: &Options, internet: Option<&Internet>) -> Result<()> {
+        let end = Instant::now() + START;
+        let line = self.next_word(end)?;
+        let pid = line.strip_prefix("pid ");
+        let pid = pid.with_context(|| format!("the box says {line:?}"))?;
+        self.pid = pid.parse()?;
+        if let Some(internet) = internet {
+            let path = format!("/proc/{pid}/ns/net");
+            let own = File::open(&path).context(path)?;
+            internet.attach(&own, world::CABLE, BOX)?;
+            self.internet = Some(internet.namespace().try_clone()?);
+        }
         let input = self.input.as_mut().context("a pipe")?;
         for person in &options.people {
             writeln!(input, "{} {}", person.address, person.password)?;
         }
         writeln!(input)?;
-        let end = Instant::now() + START;
         loop {
             let line = self.next_word(end)?;
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
-                ["pid", pid] => self.pid = pid.parse()?,
                 ["person", address, uid] => {
                     let home = options.volumes.join("mail").join(uid);
                     self.homes.push((address.to_owned(), home));
@@ -203,6 +236,9 @@ impl Native {
     /// # Errors
     /// When the box is gone.
     pub fn internet(&self) -> Result<File> {
+        if let Some(internet) = &self.internet {
+            return Ok(internet.try_clone()?);
+        }
         let path = self.seen_inside(inside::INTERNET);
         File::open(&path).with_context(|| path.display().to_string())
     }

@@ -1,4 +1,5 @@
-//! `native-box --image DIR --volumes DIR --journal FILE`: see the library.
+//! `native-box --image DIR --volumes DIR --journal FILE [--root-key FILE]`: see the
+//! library.
 
 use native::{Arguments, INSIDE};
 use std::os::unix::process::CommandExt;
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
         words.remove(0);
     }
     let Some(arguments) = parse(&words) else {
-        eprintln!("usage: native-box --image DIR --volumes DIR --journal FILE");
+        eprintln!("usage: native-box --image DIR --volumes DIR --journal FILE [--root-key FILE]");
         return ExitCode::FAILURE;
     };
     if !inside {
@@ -44,10 +45,13 @@ fn parse(words: &[String]) -> Option<Arguments> {
         let at = words.iter().position(|word| word == name)?;
         words.get(at + 1).map(PathBuf::from)
     };
-    (words.len() == 6).then_some(())?;
+    let root_key = value("--root-key");
+    let expected = if root_key.is_some() { 8 } else { 6 };
+    (words.len() == expected).then_some(())?;
     Some(Arguments {
         image: value("--image")?,
         volumes: value("--volumes")?,
         journal: value("--journal")?,
+        root_key,
     })
 }

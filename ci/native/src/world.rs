@@ -16,6 +16,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+/// The box's interface.
+pub(crate) const CABLE: &str = "wan";
 /// The box.
 pub const BOX: Ipv4Addr = Ipv4Addr::new(128, 66, 0, 25);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(128, 66, 0, 1);
@@ -36,10 +38,17 @@ pub fn sender_name(number: u8) -> String {
 /// The internet, as long as the process lives.
 #[derive(Debug)]
 pub(crate) struct World {
-    internet: File,
+    /// `None` when the internet was made by others.
+    internet: Option<File>,
 }
 
 impl World {
+    /// One that was made outside.
+    pub(crate) fn outside() -> Result<Self> {
+        ip("link set lo up")?;
+        Ok(Self { internet: None })
+    }
+
     /// Makes it, with a name server at each address of `hints`.
     pub(crate) fn make(hints: &str) -> Result<Self> {
         ip("link set lo up")?;
@@ -60,14 +69,14 @@ impl World {
             })?;
         let internet = made.recv().context("the internet's thread")??;
         // The far end is moved there by a process that is there.
-        let cable = "link add wan type veth peer name box netns";
+        let cable = format!("link add {CABLE} type veth peer name box netns");
         let id = internet.1;
         ip(&format!("{cable} {id}"))?;
-        ip(&format!("address add {BOX}/24 dev wan"))?;
-        ip("link set wan up")?;
+        ip(&format!("address add {BOX}/24 dev {CABLE}"))?;
+        ip(&format!("link set {CABLE} up"))?;
         ip(&format!("route add default via {ROUTER}"))?;
         let world = Self {
-            internet: internet.0,
+            internet: Some(internet.0),
         };
         world.visit(|| {
             ip(&format!("address add {ROUTER}/24 dev box"))?;
@@ -77,11 +86,14 @@ impl World {
         Ok(world)
     }
 
-    /// Shows the internet's network namespace at this path.
+    /// Shows the internet's network namespace at this path, if it is here.
     pub(crate) fn show(&self, path: &Path) -> Result<()> {
         use std::os::fd::AsRawFd;
+        let Some(internet) = &self.internet else {
+            return Ok(());
+        };
         File::create(path).with_context(|| path.display().to_string())?;
-        let from = format!("/proc/self/fd/{}", self.internet.as_raw_fd());
+        let from = format!("/proc/self/fd/{}", internet.as_raw_fd());
         mount(
             Some(from.as_str()),
             path,
@@ -92,7 +104,8 @@ impl World {
         .with_context(|| format!("mount: {}", path.display()))
     }
 
-    /// Whether a port of the box answers a connection from the internet.
+    /// Whether a port of the box answers a connection from the internet, or from
+    /// the box itself when the internet is not here.
     pub(crate) fn reaches(&self, port: u16) -> bool {
         let address = SocketAddr::from((BOX, port));
         let connect = || {
@@ -108,7 +121,9 @@ impl World {
     fn visit<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                setns(&self.internet, CloneFlags::CLONE_NEWNET)?;
+                if let Some(internet) = &self.internet {
+                    setns(internet, CloneFlags::CLONE_NEWNET)?;
+                }
                 work()
             });
             thread.join().expect("the thread does not panic")

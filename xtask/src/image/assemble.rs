@@ -101,14 +101,19 @@ fn from_packages(root: &Root, tar: &Path) -> Result<Assembled> {
     let file = File::open(tar).with_context(|| format!("{}: cannot be read", tar.display()))?;
     let debian = Tree::from_tar(BufReader::new(file), |_| true)?;
     let origins = Origins::read(tar)?;
-    let tree = choose(&root.name, &root.keep, &root.exclude, &debian)?;
+    let mut tree = choose(&root.name, &root.keep, &root.exclude, &debian)?;
+    let joined = concatenate(root, &debian)?;
     let mut packages = BTreeSet::new();
     let mut licences = BTreeMap::new();
-    for (path, node) in tree.iter() {
+    let kept = tree.iter().map(|(path, node)| (path.to_owned(), node));
+    let sources = joined.iter().flat_map(|joined| &joined.sources);
+    let sources = sources.filter_map(|path| Some((path.clone(), debian.get(path)?)));
+    for (path, node) in kept.chain(sources) {
         // A folder may be of many packages.
         if matches!(node, Node::Folder(_)) {
             continue;
         }
+        let path = path.as_str();
         let (name, version) = origins
             .of(path)
             .with_context(|| format!("/{path}: no package owns it"))?;
@@ -117,11 +122,52 @@ fn from_packages(root: &Root, tar: &Path) -> Result<Assembled> {
             licences.insert(name.to_owned(), licence(&debian, name)?);
         }
     }
+    for Joined { path, content, .. } in joined {
+        tree.put_file(&path, content);
+    }
     Ok(Assembled {
         tree,
         packages,
         licences,
     })
+}
+
+/// A file made of others.
+struct Joined {
+    path: String,
+    content: Vec<u8>,
+    sources: Vec<String>,
+}
+
+/// The files that [`Root::concatenate`] names, each of its sources on lines of
+/// its own.
+fn concatenate(root: &Root, debian: &Tree) -> Result<Vec<Joined>> {
+    let list = root.concatenate.iter().map(|(path, pattern)| {
+        let mut joined = Joined {
+            path: path.clone(),
+            content: Vec::new(),
+            sources: Vec::new(),
+        };
+        for (source, node) in debian.iter() {
+            if let Node::File(_, content) = node
+                && glob::matches(pattern, source)
+            {
+                joined.content.extend_from_slice(content);
+                if !content.ends_with(b"\n") {
+                    joined.content.push(b'\n');
+                }
+                joined.sources.push(source.to_owned());
+            }
+        }
+        if joined.sources.is_empty() {
+            bail!(
+                "{}: concatenate: nothing in the packages matches \"{pattern}\"; correct or remove it",
+                root.name
+            );
+        }
+        Ok(joined)
+    });
+    list.collect()
 }
 
 /// A package's copyright file; its folder may be a link to another package's.
@@ -296,6 +342,28 @@ mod tests {
         let found = find_library(&debian, "usr/sbin/dovecot", "libdovecot.so.0", &[]);
         let common = "usr/lib/aarch64-linux-gnu/libdovecot.so.0";
         assert_eq!(found.as_deref(), Some(common));
+    }
+
+    #[test]
+    fn files_are_joined_each_on_lines_of_its_own_and_a_pattern_without_any_is_named() {
+        let mut debian = Tree::default();
+        debian.put_file("usr/share/ca/a.crt", "a");
+        debian.put_file("usr/share/ca/b.crt", "b\n");
+        debian.put_file("usr/share/ca/c.txt", "c\n");
+        let mut root = Root::read(crate::workspace::root(), "tls-policy").unwrap();
+        let mut join = |pattern: &str| {
+            root.concatenate = vec![("/etc/all.crt".into(), pattern.into())];
+            concatenate(&root, &debian)
+        };
+        let joined = join("/usr/share/ca/*.crt").unwrap().remove(0);
+        assert_eq!(joined.path, "/etc/all.crt");
+        assert_eq!(joined.content, b"a\nb\n");
+        assert_eq!(joined.sources, ["usr/share/ca/a.crt", "usr/share/ca/b.crt"]);
+        let error = join("/usr/share/ca/*.pem").err().unwrap().to_string();
+        assert_eq!(
+            error,
+            "rootfs/tls-policy.yaml: concatenate: nothing in the packages matches \"/usr/share/ca/*.pem\"; correct or remove it"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{app, rootfs, setup};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Compiles one of our packages as the box's programs are, for this machine, and
@@ -78,5 +79,12 @@ pub fn make(name: &str) -> Result<PathBuf> {
     let toolchain = Toolchain::of_this_machine(architecture);
     let programs: Programs = programs::build(&steps, &toolchain, &ours)?;
     app::lay_out(&steps, &source, &tars, &programs, &folder)?;
+    // On a box it is the host's; native-box finds it beside the roots.
+    let relay = programs::compile(&steps, &toolchain, &["relay"])?.join("relay");
+    let to = folder.join("relay");
+    fs::remove_file(&to).ok();
+    fs::copy(&relay, &to).with_context(|| relay.display().to_string())?;
+    // What could be dumped is not started (`sandbox`, Dumpable).
+    fs::set_permissions(&to, fs::Permissions::from_mode(0o711))?;
     Ok(folder)
 }

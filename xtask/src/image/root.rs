@@ -102,6 +102,8 @@ struct RawRoot {
     #[serde(default)]
     exclude: Vec<String>,
     #[serde(default)]
+    concatenate: BTreeMap<String, String>,
+    #[serde(default)]
     rename: BTreeMap<String, String>,
     #[serde(default)]
     links: BTreeMap<String, String>,
@@ -126,6 +128,9 @@ pub struct Root {
     pub keep: Vec<String>,
     /// Patterns that are left out of `keep` again.
     pub exclude: Vec<String>,
+    /// Files to make of all files of a pattern, one after the other, as a maintainer
+    /// script would.
+    pub concatenate: Vec<(String, String)>,
     /// Files copied to a second name, as a maintainer script would link them.
     pub rename: Vec<(String, String)>,
     /// Symbolic links to make, and their targets.
@@ -175,6 +180,7 @@ impl Root {
             packages: raw.packages,
             keep: raw.keep,
             exclude: raw.exclude,
+            concatenate: raw.concatenate.into_iter().collect(),
             rename: raw.rename.into_iter().collect(),
             links: raw.links.into_iter().collect(),
             folders: raw.folders,

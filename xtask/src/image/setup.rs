@@ -33,7 +33,10 @@ const COMPILING: [(&str, &str); 2] = [
 ];
 
 /// Packages for running an app's services on this machine.
-pub const NATIVE: [(&str, &str); 1] = [("nftables", FILTERS)];
+pub const NATIVE: [(&str, &str); 2] = [
+    ("nftables", FILTERS),
+    ("iproute2", "lays the cables between box and internet"),
+];
 
 const FILTERS: &str = "filters what a service may reach";
 

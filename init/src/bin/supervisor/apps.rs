@@ -117,6 +117,10 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
             // Mail comes in without it.
             journal.event(&format!("{NAME}: somebody's filter can't learn: {error}"));
         }
+        if let Err(error) = place.own_domains(&people) {
+            // Mail comes in without it, and none goes out.
+            journal.event(&format!("{NAME}: {error}"));
+        }
     }
     Ok(running)
 }
@@ -128,6 +132,7 @@ fn place(running: &Running) -> Option<Place> {
         people: volumes().join("people"),
         mail: volumes().join("mail"),
         learned: volumes().join("learned"),
+        outbound: volumes().join("outbound"),
         first_id,
     })
 }

@@ -8,6 +8,8 @@ mod sessions;
 
 use crate::log;
 use control::{PeopleRequest, Refusal, Reply, Secret};
+use outbound::FileError;
+use outbound::settings::Settings;
 use people::{Address, AddressError, Homes, People, PeopleError};
 use sessions::Sessions;
 use std::path::PathBuf;
@@ -29,6 +31,9 @@ pub struct Place {
     /// The folder of what the filters have learnt, `/data/apps/email/learned`. It
     /// exists.
     pub learned: PathBuf,
+    /// The folder of what is set for mail on its way out, `/data/apps/email/outbound`.
+    /// It exists.
+    pub outbound: PathBuf,
     /// The host's id for id 0 of the mail server's user namespace.
     pub first_id: u32,
 }
@@ -46,6 +51,17 @@ impl Place {
             first_id: self.first_id,
         };
         People::read(&self.people, homes)
+    }
+
+    /// Makes the domains of these people the box's own: their mail is signed, and
+    /// mail to them stays here.
+    ///
+    /// # Errors
+    /// When the settings can't be read or written.
+    pub fn own_domains(&self, people: &People) -> Result<(), FileError> {
+        let addresses = people.all().iter();
+        let domains = addresses.map(|person| person.address.domain());
+        Settings::own(&self.outbound, domains).map(drop)
     }
 }
 
@@ -148,6 +164,10 @@ fn carry_out(place: &Place, request: PeopleRequest) -> Result<Vec<String>, Troub
             log::line("people: one less");
         }
     }
+    // Who is there stands; the next start tries it again.
+    if let Err(error) = place.own_domains(&people) {
+        log::line(&format!("people: {error}"));
+    }
     let addresses = people.all().iter();
     Ok(addresses.map(|person| person.address.to_string()).collect())
 }
@@ -188,11 +208,13 @@ mod tests {
             people: folder.path().join("people"),
             mail: folder.path().join("mail"),
             learned: folder.path().join("learned"),
+            outbound: folder.path().join("outbound"),
             first_id: 300_000,
         };
         fs::create_dir(&place.people).unwrap();
         fs::create_dir(&place.mail).unwrap();
         fs::create_dir(&place.learned).unwrap();
+        fs::create_dir(&place.outbound).unwrap();
         let store = PeopleStore::default();
         store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);

@@ -194,7 +194,7 @@ fn message(tree: &Tree, case: &Case, number: usize) -> Result<Letter> {
 }
 
 /// Whether a result is among those of the field (RFC 8601 section 2.2).
-fn says(field: &str, result: &str) -> bool {
+pub fn says(field: &str, result: &str) -> bool {
     field.split(';').map(str::trim).any(|one| {
         // SPF is looked up for the name in EHLO too.
         let of_the_sender = !one.starts_with("spf=") || one.contains("smtp.mailfrom=");
@@ -203,7 +203,7 @@ fn says(field: &str, result: &str) -> bool {
 }
 
 /// The first such field of a message, in one line.
-fn authentication_results(message: &str) -> String {
+pub fn authentication_results(message: &str) -> String {
     let mut field = String::new();
     for line in message.split("\r\n").take_while(|line| !line.is_empty()) {
         let goes_on = line.starts_with([' ', '\t']);

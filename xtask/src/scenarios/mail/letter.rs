@@ -110,7 +110,7 @@ pub(super) fn find<'a>(messages: &'a [Vec<u8>], sentence: &str) -> Result<&'a [u
 }
 
 /// The host's time as RFC 5322 section 3.3 writes it, in UTC.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     let seconds = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

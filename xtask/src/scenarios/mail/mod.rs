@@ -37,7 +37,9 @@ mod unseen;
 mod world;
 mod zone;
 
+pub use authenticated::{authentication_results, says};
 pub use isolated::measure as isolated;
+pub use letter::now;
 pub use measured::measure;
 pub(super) use moment::Moment;
 

@@ -3,37 +3,19 @@
 //! at once among them.
 //!
 //! Debian's start script is left out: it copies files of a host into a chroot
-//! that is not needed here. The folders that it would have made are made here
-//! (postfix(1), master(8)).
+//! that is not needed here.
 
 use super::{BOX, Host, QueueRun};
 use crate::scenarios::mail::internet::POSTFIX as HOST;
-use crate::scenarios::mail::peers::{self, Daemon, Tree, WORLD};
+use crate::scenarios::mail::peers::{Daemon, Tree, WORLD};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Folders of the queue, their modes and whether `postdrop` is their group.
-const QUEUE: [(&str, u32, bool); 13] = [
-    ("active", 0o700, false),
-    ("bounce", 0o700, false),
-    ("corrupt", 0o700, false),
-    ("defer", 0o700, false),
-    ("deferred", 0o700, false),
-    ("flush", 0o700, false),
-    ("hold", 0o700, false),
-    ("incoming", 0o700, false),
-    ("private", 0o700, false),
-    ("saved", 0o700, false),
-    ("trace", 0o700, false),
-    ("maildrop", 0o730, true),
-    ("public", 0o710, true),
-];
 /// Keeps what comes into the queue from being sent.
 const HELD: &str = "defer_transports = smtp\n";
 
@@ -54,7 +36,7 @@ impl Postfix {
         fs::write(conf.join("main.cf"), main_cf(HOST) + HELD)?;
         let services = tree.read("/usr/share/postfix/master.cf.dist")?;
         fs::write(conf.join("master.cf"), without_smtpd(&services))?;
-        make_queue(&folder)?;
+        ::internet::make_queue(&folder)?;
         tree.lay_over(&conf, "/etc/postfix")?;
         let words = ["/usr/lib/postfix/sbin/master", "-c", "/etc/postfix", "-d"];
         let mut master = Daemon::start(&mut tree.command(&words), &folder.join("master.log"))?;
@@ -156,22 +138,6 @@ fn without_smtpd(services: &str) -> String {
         .filter(|line| !(line.starts_with("smtp ") && line.ends_with(" smtpd")))
         .map(|line| format!("{line}\n"))
         .collect()
-}
-
-fn make_queue(folder: &Path) -> Result<()> {
-    let queue = folder.join("queue");
-    fs::create_dir_all(queue.join("pid"))?;
-    for (name, mode, postdrop) in QUEUE {
-        let path = queue.join(name);
-        fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        let group = postdrop.then_some(peers::POSTDROP);
-        chown(&path, Some(peers::POSTFIX), group)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-    }
-    let data = folder.join("data");
-    fs::create_dir(&data)?;
-    chown(&data, Some(peers::POSTFIX), None)?;
-    Ok(())
 }
 
 /// The log since the queue was let go. Before that, every message is deferred
