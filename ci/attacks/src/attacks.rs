@@ -329,6 +329,11 @@ pub const ON_PURPOSE: &[(&str, &str, &str)] = &[
         "its master makes a process a task, 64 at most",
     ),
     (
+        "postfix",
+        "new-process",
+        "its master makes a process a task, 40 at most",
+    ),
+    (
         "spamassassin",
         "clone3-user",
         "each message's child is made so",

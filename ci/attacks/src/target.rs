@@ -24,10 +24,20 @@ pub const SANDBOXES: &[&str] = &[
     "spamassassin-child",
     "dovecot",
     "unbound",
+    "postfix",
+    "tls-policy",
+    "submissions",
+    "submission",
+    "private-signer",
+    "dkim",
     "console",
 ];
 
-const POLICIES: [(&str, &str); 6] = [
+const POLICIES: [(&str, &str); 10] = [
+    (
+        "dkim.seccomp",
+        include_str!("../../../apps/email/policies/dkim.seccomp"),
+    ),
     (
         "dovecot.seccomp",
         include_str!("../../../apps/email/policies/dovecot.seccomp"),
@@ -35,6 +45,10 @@ const POLICIES: [(&str, &str); 6] = [
     (
         "gate.seccomp",
         include_str!("../../../apps/email/policies/gate.seccomp"),
+    ),
+    (
+        "postfix.seccomp",
+        include_str!("../../../apps/email/policies/postfix.seccomp"),
     ),
     (
         "signer.seccomp",
@@ -47,6 +61,14 @@ const POLICIES: [(&str, &str); 6] = [
     (
         "spamassassin.seccomp",
         include_str!("../../../apps/email/policies/spamassassin.seccomp"),
+    ),
+    (
+        "submission.seccomp",
+        include_str!("../../../apps/email/policies/submission.seccomp"),
+    ),
+    (
+        "tls-policy.seccomp",
+        include_str!("../../../apps/email/policies/tls-policy.seccomp"),
     ),
     (
         "unbound.seccomp",

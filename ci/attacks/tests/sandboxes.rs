@@ -151,6 +151,36 @@ fn attacks_from_unbound() {
 }
 
 #[test]
+fn attacks_from_postfix_as_root_in_it() {
+    attack_from("postfix");
+}
+
+#[test]
+fn attacks_from_tls_policy() {
+    attack_from("tls-policy");
+}
+
+#[test]
+fn attacks_from_submission_with_tls_from_the_first_byte() {
+    attack_from("submissions");
+}
+
+#[test]
+fn attacks_from_submission_with_starttls() {
+    attack_from("submission");
+}
+
+#[test]
+fn attacks_from_the_private_signer() {
+    attack_from("private-signer");
+}
+
+#[test]
+fn attacks_from_dkim() {
+    attack_from("dkim");
+}
+
+#[test]
 fn attacks_from_the_console() {
     attack_from("console");
 }
