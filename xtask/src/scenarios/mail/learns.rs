@@ -265,7 +265,7 @@ fn learns_confined(scene: &mut Scene<'_>) -> Result<()> {
     let moved = moved.map_err(|_| anyhow::anyhow!("moving panicked"))??;
     ensure!(moved == ENOUGH, "{moved}");
     let process = seen.context("no process that learns was seen")??;
-    super::locked::is_confined(&process)?;
+    super::locked::is_confined(&super::locked::app()?, &process)?;
     ensure!(process.sandbox == "dovecot", "in {}", process.sandbox);
     for name in ["Uid", "Gid"] {
         let ids = process.status.get(name).map(String::as_str);

@@ -1,9 +1,9 @@
 //! What the kernel says about every process of the app while a stranger is
-//! connected: its user, capabilities, filter and namespaces (proc_pid_status(5),
-//! namespaces(7)), that it is not dumpable, and that nothing of the stranger's
-//! sandboxes is left when he has gone. Every cgroup has the limits of the
-//! manifest (cgroup-v2.rst). So has that of the process which a message is in
-//! while it is judged, and which is gone with its message.
+//! connected to each of its ports: its user, capabilities, filter and namespaces
+//! (proc_pid_status(5), namespaces(7)), that it is not dumpable, and that nothing
+//! of the strangers' sandboxes is left when they have gone. Every cgroup has the
+//! limits of the manifest (cgroup-v2.rst). So has that of the process which a
+//! message is in while it is judged, and which is gone with its message.
 
 use super::internet::{BOX, MAIL};
 use super::letter::letter;
@@ -15,18 +15,17 @@ use crate::qemu::Machine;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use init::console_sandbox;
-use manifest::{App, Lifetime, Service};
+use manifest::{App, CapabilityKind, ChannelKind, Lifetime, Listen, Service};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const FROM: &str = "ada@sender.example";
-/// How many sets lie ready: `pool` in app.yaml.
-const READY: usize = 2;
 /// Where cgroups are.
 const CGROUPS: &str = "/sys/fs/cgroup/services";
+/// How long every process of a box may take to be looked at.
+const LOOKING: Duration = Duration::from_secs(120);
 /// What a child that waits for its message has run at the most, and what one
 /// that judges is seen to have run, in microseconds of an emulated processor.
 const JUDGING: u64 = 2_000_000;
@@ -38,10 +37,10 @@ const GROUPS: &str = "0::/services/email/";
 const FIRST_ID: u32 = 1_000_000;
 /// The namespaces that no two services share.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
-/// CAP_CHOWN, CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT: what app.yaml gives Dovecot.
-const DOVECOT: u64 = 1 << 0 | 1 << 6 | 1 << 7 | 1 << 18;
-/// What a connection has of its own; the number follows.
-const OF_ONE_CONNECTION: [&str; 2] = ["smtp-in-", "gate-"];
+/// How the cgroup of a relay begins; its channel follows (services/src/volumes.rs).
+const RELAY: &str = "relay:";
+/// And how much memory it may have (services/src/runtime/relay.rs).
+const MEMORY_OF_A_RELAY: u64 = 8 << 20;
 
 /// One process of a service.
 #[derive(Debug)]
@@ -68,73 +67,136 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let mut machine = world.go_on(arguments, None)?;
     let mut agent = Agent::connect(&mut machine)?;
     wait_for_mail(&mut machine)?;
-    lie_ready(&mut machine, &mut agent, READY)?;
+    let app = app()?;
+    lie_ready(&mut machine, &mut agent, &app, 0)?;
 
-    let stranger = TcpStream::connect((BOX, 25))?;
-    stranger.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut greeting = String::new();
-    BufReader::new(&stranger).read_line(&mut greeting)?;
-    ensure!(greeting.starts_with("220 "), "the greeting: {greeting:?}");
-
-    lie_ready(&mut machine, &mut agent, READY + 1)?;
-    let processes = processes(&mut agent)?;
+    let mut strangers = Vec::new();
+    for (_, listen) in fronts(&app) {
+        strangers.push(TcpStream::connect((BOX, listen.port))?);
+    }
+    lie_ready(&mut machine, &mut agent, &app, 1)?;
+    let processes = at_work_for_each(&mut machine, &mut agent, &app)?;
     for process in &processes {
-        is_confined(process).with_context(|| format!("{} {}", process.sandbox, process.pid))?;
+        let confined = is_confined(&app, process);
+        confined.with_context(|| format!("{} {}", process.sandbox, process.pid))?;
     }
-    let running: BTreeSet<&str> = processes.iter().map(|p| p.sandbox.as_str()).collect();
-    let expected = [
-        "smtp-in-",
-        "gate-",
-        "spamassassin-",
-        "dovecot",
-        "signer",
-        "unbound",
-    ];
-    for name in expected {
-        let there = running.iter().any(|sandbox| sandbox.starts_with(name));
-        ensure!(there, "no process of {name} among {running:?}");
-    }
+    let running = processes.iter();
+    let running = running.filter_map(|process| whose(&app, &process.sandbox));
+    let running: BTreeSet<String> = running.map(str::to_owned).collect();
+    let all = all(&app);
+    ensure!(running == all, "{running:?} run, and not {all:?}");
     share_no_namespace(&mut agent, &processes)?;
-    have_their_limits(&mut agent)?;
+    have_their_limits(&mut agent, &app)?;
 
-    let of_the_stranger: Vec<&String> = processes
-        .iter()
-        .filter(|process| process.at_work)
-        .map(|process| &process.sandbox)
-        .filter(|name| OF_ONE_CONNECTION.iter().any(|own| name.starts_with(own)))
-        .collect();
-    ensure!(
-        of_the_stranger.len() == OF_ONE_CONNECTION.len(),
-        "at work for one stranger: {of_the_stranger:?}"
-    );
-    drop(stranger);
+    let of_the_strangers = at_work(&app, &processes);
+    drop(strangers);
     machine.wait_until(
-        "the end of the stranger's sandboxes",
+        "the end of the strangers' sandboxes",
         Duration::from_secs(60),
         |_| {
             let left = sandboxes(&mut agent).unwrap_or_default();
-            let gone = of_the_stranger.iter().all(|name| !left.contains(*name));
+            let gone = of_the_strangers.iter().all(|name| !left.contains(*name));
             Ok(gone.then_some(()))
         },
     )?;
-    a_message_is_alone(&world, &mut machine, &mut agent)
+    a_message_is_alone(&world, &mut machine, &mut agent, &app)
 }
 
-/// Waits until there are so many sets of sandboxes for connections, and a moment
-/// more: one that is being made has not left all of the host's namespaces.
-fn lie_ready(machine: &mut Machine, agent: &mut Agent, sets: usize) -> Result<()> {
+/// The ports at which a connection gets sandboxes of its own.
+fn fronts(app: &App) -> impl Iterator<Item = (&Service, &Listen)> {
+    let fronts = app
+        .services
+        .iter()
+        .filter(|service| is_per_connection(service));
+    fronts.flat_map(|service| service.listen.iter().map(move |listen| (service, listen)))
+}
+
+fn is_per_connection(service: &Service) -> bool {
+    matches!(service.lifetime, Lifetime::PerConnection { .. })
+}
+
+/// The name of the service whose cgroup this is, or of the relay: its own.
+fn whose<'a>(app: &'a App, sandbox: &'a str) -> Option<&'a str> {
+    let of_service = |service: &&Service| {
+        let rest = sandbox.strip_prefix(service.name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let service = app.services.iter().find(of_service);
+    let service = service.map(|service| service.name.as_str());
+    service.or_else(|| relays(app).any(|name| name == sandbox).then_some(sandbox))
+}
+
+/// The names of the relays, one for each channel of that kind.
+fn relays(app: &App) -> impl Iterator<Item = String> {
+    let channels = app.services.iter().flat_map(|service| &service.provides);
+    let relays = channels.filter(|channel| matches!(channel.kind, ChannelKind::Relay { .. }));
+    relays.map(|channel| format!("{RELAY}{}", channel.name))
+}
+
+/// All of whom there are sandboxes while each port has a connection.
+fn all(app: &App) -> BTreeSet<String> {
+    // What runs once has ended.
+    let lasting = |service: &&Service| !matches!(service.lifetime, Lifetime::Once { .. });
+    let services = app.services.iter().filter(lasting);
+    let services = services.map(|service| service.name.to_string());
+    services.chain(relays(app)).collect()
+}
+
+/// Waits until every port has the sets of sandboxes that are to lie ready there
+/// (`pool` in app.yaml) and one for each guest, and a moment more: one that is being
+/// made has not left all of the host's namespaces.
+fn lie_ready(machine: &mut Machine, agent: &mut Agent, app: &App, guests: usize) -> Result<()> {
     machine.wait_until("sandboxes that lie ready", Duration::from_secs(60), |_| {
         let names = sandboxes(agent).unwrap_or_default();
-        let fronts = names.iter().filter(|name| name.starts_with("smtp-in-"));
-        Ok((fronts.count() == sets).then_some(()))
+        let all_there = fronts(app).all(|(service, listen)| {
+            let own = Some(service.name.as_str());
+            let there = names.iter().filter(|name| whose(app, name) == own);
+            there.count() == listen.pool as usize + guests
+        });
+        Ok(all_there.then_some(()))
     })?;
     thread::sleep(Duration::from_secs(3));
     Ok(())
 }
 
+/// All processes, once one sandbox of each per-connection service is at work, and no
+/// second one.
+fn at_work_for_each(machine: &mut Machine, agent: &mut Agent, app: &App) -> Result<Vec<Process>> {
+    let all = app
+        .services
+        .iter()
+        .filter(|service| is_per_connection(service));
+    let mut all: Vec<&str> = all.map(|service| service.name.as_str()).collect();
+    all.sort_unstable();
+    let found = machine.wait_until("a sandbox of each at work", LOOKING, |_| {
+        let processes = processes(agent).unwrap_or_default();
+        let at_work = at_work(app, &processes);
+        let mut found: Vec<&str> = at_work.iter().filter_map(|name| whose(app, name)).collect();
+        found.sort_unstable();
+        Ok((found == all).then_some(processes))
+    });
+    Ok(found?)
+}
+
+/// The sandboxes of per-connection services that are at work.
+fn at_work<'a>(app: &App, processes: &'a [Process]) -> BTreeSet<&'a str> {
+    let working = processes.iter().filter(|process| process.at_work);
+    let names = working.map(|process| process.sandbox.as_str());
+    let of_a_connection = |name: &&str| {
+        let service = whose(app, name).and_then(|name| app.service(name));
+        service.is_some_and(is_per_connection)
+    };
+    names.filter(of_a_connection).collect()
+}
+
 /// Has a long message judged and looks meanwhile at the process that it is in: it
 /// has a cgroup and namespaces of its own, and both are gone with the message.
-fn a_message_is_alone(world: &World, machine: &mut Machine, agent: &mut Agent) -> Result<()> {
+fn a_message_is_alone(
+    world: &World,
+    machine: &mut Machine,
+    agent: &mut Agent,
+    app: &App,
+) -> Result<()> {
     let mut long = letter(MAIL, FROM, ANNA.address, "A long day").bytes;
     for line in 0..LINES {
         let words = format!("The heron number {line} of this long day waits for the tide.\r\n");
@@ -143,7 +205,7 @@ fn a_message_is_alone(world: &World, machine: &mut Machine, agent: &mut Agent) -
     let name = thread::scope(|scope| -> Result<String> {
         let sent = scope.spawn(|| swaks(&world.internet, MAIL, FROM, ANNA.address, &long));
         let seen = judging(agent).and_then(|name| {
-            is_the_message_s_own(agent, &name).with_context(|| name.clone())?;
+            is_the_message_s_own(agent, app, &name).with_context(|| name.clone())?;
             Ok(name)
         });
         let session = sent
@@ -193,18 +255,14 @@ fn ran(agent: &mut Agent, name: &str) -> Option<u64> {
     line?.parse().ok()
 }
 
-fn is_the_message_s_own(agent: &mut Agent, name: &str) -> Result<()> {
+fn is_the_message_s_own(agent: &mut Agent, app: &App, name: &str) -> Result<()> {
     let members = format!("{CGROUPS}/email/{name}/cgroup.procs");
     let pid = agent.ask_text(&["read", &members])?;
     ensure!(pid.parse::<u32>().is_ok(), "in it is not one: {pid:?}");
     let child = process(agent, &pid)?.context("it has ended too soon")?;
     ensure!(child.sandbox == name, "{pid} is in {}", child.sandbox);
-    is_confined(&child)?;
-    limits_are(
-        agent,
-        &format!("email/{name}"),
-        &limits_of_a_message(&app()?)?,
-    )?;
+    is_confined(app, &child)?;
+    limits_are(agent, &format!("email/{name}"), &limits_of_a_message(app)?)?;
 
     // Of the zygote it has nothing, nor of the host or another message.
     let (zygote, _) = name.rsplit_once('-').context("no number")?;
@@ -231,7 +289,7 @@ fn is_the_message_s_own(agent: &mut Agent, name: &str) -> Result<()> {
 }
 
 /// The manifest of the image, which is that of the source tree.
-fn app() -> Result<App> {
+pub(super) fn app() -> Result<App> {
     let path = workspace::root().join("apps/email/app.yaml");
     Ok(manifest::read("app.yaml", &std::fs::read_to_string(path)?)?)
 }
@@ -260,43 +318,44 @@ fn limits_of_a_message(app: &App) -> Result<Limits> {
     Ok(limits(service, 1, true))
 }
 
+/// A relay is one task, with buffers of a fixed size.
+fn limits_of_a_relay() -> Limits {
+    vec![
+        ("memory.max", MEMORY_OF_A_RELAY.to_string()),
+        ("memory.swap.max", "0".into()),
+        ("memory.oom.group", "1".into()),
+        ("pids.max", "1".into()),
+        ("cpu.max", "max 100000".into()),
+    ]
+}
+
 /// Every cgroup of the app and the console's have the limits that they should,
 /// and the box has no swap besides.
-fn have_their_limits(agent: &mut Agent) -> Result<()> {
-    let app = app()?;
+fn have_their_limits(agent: &mut Agent, app: &App) -> Result<()> {
     let mut looked = BTreeSet::new();
     for name in sandboxes(agent)? {
-        let of_service = |service: &&Service| {
-            let rest = name.strip_prefix(service.name.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
-        let service = app.services.iter().find(of_service);
-        let service = service.with_context(|| format!("{name} is of no service"))?;
-        let expected = match service.lifetime {
-            _ if is_of_a_message(&name) => limits_of_a_message(&app)?,
-            // It outlives a child that takes too much.
-            Lifetime::PerMessage { .. } => limits(service, service.limits.tasks, false),
-            _ => limits(service, service.limits.tasks, true),
+        let owner = whose(app, &name).with_context(|| format!("{name} is of no service"))?;
+        let expected = match app.service(owner) {
+            None => limits_of_a_relay(),
+            Some(_) if is_of_a_message(&name) => limits_of_a_message(app)?,
+            Some(service) => {
+                // A zygote outlives a child that takes too much.
+                let zygote = matches!(service.lifetime, Lifetime::PerMessage { .. });
+                limits(service, service.limits.tasks, !zygote)
+            }
         };
         match limits_are(agent, &format!("email/{name}"), &expected) {
             // A connection of before has ended meanwhile.
             Err(_) if !sandboxes(agent)?.contains(&name) => continue,
             result => result?,
         }
-        looked.insert(if is_of_a_message(&name) {
-            "a message"
-        } else {
-            service.name.as_str()
+        looked.insert(match is_of_a_message(&name) {
+            true => "a message".to_owned(),
+            false => owner.to_owned(),
         });
     }
-    let daemons = app.services.iter().filter(|service| {
-        // What runs once has ended.
-        !matches!(service.lifetime, Lifetime::Once { .. })
-    });
-    let all: BTreeSet<&str> = daemons
-        .map(|service| service.name.as_str())
-        .chain(["a message"])
-        .collect();
+    let mut all = all(app);
+    all.insert("a message".into());
     ensure!(looked == all, "{looked:?}, and not {all:?}");
 
     let console = console_sandbox::spec()?;
@@ -347,19 +406,27 @@ pub(super) fn processes(agent: &mut Agent) -> Result<Vec<Process>> {
 /// This process, if it is in one of them.
 pub(super) fn process(agent: &mut Agent, pid: &str) -> Result<Option<Process>> {
     // A process that has ended meanwhile has no files any more.
-    let Ok(group) = agent.ask_text(&["read", &format!("/proc/{pid}/cgroup")]) else {
+    let path = format!("/proc/{pid}/cgroup");
+    let Ok(group) = agent.ask_text(&["read", &path]) else {
         return Ok(None);
     };
     let Some(sandbox) = group.strip_prefix(GROUPS) else {
         return Ok(None);
     };
+    match look_at(agent, pid, sandbox) {
+        Err(_) if agent.ask_text(&["read", &path]).is_err() => Ok(None),
+        looked => looked.map(Some),
+    }
+}
+
+fn look_at(agent: &mut Agent, pid: &str, sandbox: &str) -> Result<Process> {
     let status = agent.ask_text(&["read", &format!("/proc/{pid}/status")])?;
     let status = status.lines().filter_map(|line| line.split_once(":\t"));
     let mut namespaces = Vec::new();
     for kind in NAMESPACES {
         namespaces.push(agent.ask_text(&["link", &format!("/proc/{pid}/ns/{kind}")])?);
     }
-    Ok(Some(Process {
+    Ok(Process {
         sandbox: sandbox.to_owned(),
         pid: pid.to_owned(),
         status: status.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
@@ -368,12 +435,12 @@ pub(super) fn process(agent: &mut Agent, pid: &str) -> Result<Option<Process>> {
         at_work: !agent
             .ask_text(&["link", &format!("/proc/{pid}/exe")])?
             .ends_with("/supervisor"),
-    }))
+    })
 }
 
 /// It has no id of the host and no power that it was not given, its calls are
 /// filtered, and nobody can trace it.
-pub(super) fn is_confined(process: &Process) -> Result<()> {
+pub(super) fn is_confined(app: &App, process: &Process) -> Result<()> {
     let field = |name: &str| {
         let value = process.status.get(name).map(String::as_str);
         value.with_context(|| format!("no {name}"))
@@ -392,10 +459,7 @@ pub(super) fn is_confined(process: &Process) -> Result<()> {
         let own = ids.iter().all(|id| *id >= FIRST_ID);
         ensure!(own, "{name} is {ids:?}: an id of the host");
     }
-    let most = match process.sandbox.as_str() {
-        "dovecot" => DOVECOT,
-        _ => 0,
-    };
+    let most = given(app, &process.sandbox);
     for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         let set = u64::from_str_radix(field(name)?, 16)?;
         ensure!(
@@ -411,6 +475,23 @@ pub(super) fn is_confined(process: &Process) -> Result<()> {
         process.owner
     );
     Ok(())
+}
+
+/// The capabilities that app.yaml gives a sandbox, as bits (linux/capability.h).
+fn given(app: &App, sandbox: &str) -> u64 {
+    let service = whose(app, sandbox).and_then(|name| app.service(name));
+    let all = service
+        .into_iter()
+        .flat_map(|service| &service.capabilities);
+    let bit = |kind| match kind {
+        CapabilityKind::Chown => 0,
+        CapabilityKind::DacOverride => 1,
+        CapabilityKind::Kill => 5,
+        CapabilityKind::Setgid => 6,
+        CapabilityKind::Setuid => 7,
+        CapabilityKind::SysChroot => 18,
+    };
+    all.fold(0, |set, capability| set | 1 << bit(capability.kind))
 }
 
 /// No service has a namespace with another, or with the host; and processes of
@@ -433,4 +514,44 @@ fn share_no_namespace(agent: &mut Agent, processes: &[Process]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cgroup_is_of_one_service_or_relay() {
+        let app = app().unwrap();
+        for (sandbox, expected) in [
+            ("smtp-in-17", Some("smtp-in")),
+            ("submission-3", Some("submission")),
+            ("submissions-3", Some("submissions")),
+            ("private-signer", Some("private-signer")),
+            ("spamassassin-1-7", Some("spamassassin")),
+            ("relay:names", Some("relay:names")),
+            // Channels, but no relays.
+            ("relay:dns", None),
+            ("names", None),
+        ] {
+            assert_eq!(whose(&app, sandbox), expected, "{sandbox}");
+        }
+        let all = all(&app);
+        assert!(all.contains("relay:lmtp-home") && !all.contains("imap-certificate"));
+    }
+
+    #[test]
+    fn dovecot_and_postfix_have_powers_and_nobody_else() {
+        let app = app().unwrap();
+        let chown_setgid_setuid = 1 << 0 | 1 << 6 | 1 << 7;
+        let sys_chroot = 1 << 18;
+        for name in all(&app) {
+            let expected = match name.as_str() {
+                "dovecot" => chown_setgid_setuid | sys_chroot,
+                "postfix" => chown_setgid_setuid,
+                _ => 0,
+            };
+            assert_eq!(given(&app, &name), expected, "{name}");
+        }
+    }
 }

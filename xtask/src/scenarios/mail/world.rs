@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// From unlock to port 25, and to port 993: the programs are loaded meanwhile.
+/// From unlock to each of the ports: the programs are loaded meanwhile.
 pub(super) const MAIL_LIMIT: Duration = Duration::from_secs(180);
 
 /// A world that is there until this is dropped.
@@ -118,19 +118,24 @@ pub(super) fn page() -> String {
     format!("http://{BOX}")
 }
 
-/// Waits until the box greets on port 25 and lets one connect to port 993.
+/// Waits until the box greets on ports 25 and 587, and lets one connect to those
+/// that begin with TLS. A port may open before the others.
 pub(super) fn wait_for_mail(machine: &mut Machine) -> Result<()> {
-    machine.wait_until("a greeting on port 25", MAIL_LIMIT, |_| {
-        Ok(greeting().filter(|said| said.starts_with("220 ")))
-    })?;
-    machine.wait_until("a connection to port 993", MAIL_LIMIT, |_| {
-        Ok(connect(993).map(drop))
-    })?;
+    for port in [25, 587] {
+        let what = format!("a greeting on port {port}");
+        machine.wait_until(&what, MAIL_LIMIT, |_| {
+            Ok(greeting(port).filter(|said| said.starts_with("220 ")))
+        })?;
+    }
+    for port in [465, 993] {
+        let what = format!("a connection to port {port}");
+        machine.wait_until(&what, MAIL_LIMIT, |_| Ok(connect(port).map(drop)))?;
+    }
     Ok(())
 }
 
-fn greeting() -> Option<String> {
-    let stream = connect(25)?;
+fn greeting(port: u16) -> Option<String> {
+    let stream = connect(port)?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .ok()?;
