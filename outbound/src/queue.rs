@@ -18,16 +18,16 @@ const FOLDERS: [(&str, u32, bool); 13] = [
     ("flush", 0o700, true),
     ("hold", 0o700, true),
     ("incoming", 0o700, true),
-    ("private", 0o700, true),
+    ("private", 0o710, true),
     ("public", 0o710, true),
     ("saved", 0o700, true),
     ("trace", 0o700, true),
     ("pid", 0o755, false),
 ];
 
-/// What is reached by Postfix's master, which is root here without power over others'
-/// files, and elsewhere by the group postdrop.
-const FOR_MASTER: &str = "public";
+/// What Postfix's programs reach as root as well, which has no power over others' files
+/// here. Elsewhere the group is postdrop, or no matter.
+const FOR_ROOT: [&str; 2] = ["private", "public"];
 
 /// Makes what is missing below `queue`, for Postfix's user `owner`. What a power
 /// cut left between two steps is made whole.
@@ -38,7 +38,7 @@ pub fn make(queue: &Path, owner: u32) -> io::Result<()> {
     for (name, mode, is_postfix_s) in FOLDERS {
         let path = queue.join(name);
         let user = if is_postfix_s { owner } else { 0 };
-        let group = if name == FOR_MASTER { 0 } else { user };
+        let group = if FOR_ROOT.contains(&name) { 0 } else { user };
         let make = || -> io::Result<()> {
             match DirBuilder::new().mode(mode).create(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -81,7 +81,7 @@ mod tests {
             for (name, _, is_postfix_s) in FOLDERS {
                 let meta = fs::metadata(queue.path().join(name)).unwrap();
                 let owner = if is_postfix_s { 4105 } else { 0 };
-                let group = if name == "public" { 0 } else { owner };
+                let group = if FOR_ROOT.contains(&name) { 0 } else { owner };
                 assert_eq!((meta.uid(), meta.gid()), (owner, group), "{name}");
             }
         }

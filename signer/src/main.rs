@@ -8,7 +8,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How often is looked whether a domain came or its keys were changed.
+const AGAIN: Duration = Duration::from_secs(15);
 /// Where the port-25 key is, in the volume that only this program has.
 const KEYS: &str = "/keys";
 /// The channel of the private services' key, in the protocol of `tls-sign`.
@@ -58,9 +61,18 @@ fn run_private() -> Result<(), Box<dyn Error>> {
 fn run_dkim() -> Result<(), Box<dyn Error>> {
     let listener = UnixListener::from(Passed::take_all()?.take(channels::dkim_sign::NAME)?);
     let signer = dkim::Signer::new(Path::new("/dkim"), Path::new("/outbound"));
-    // Before the first message, whose sender would wait for it.
-    signer.prepare();
     let signer = Arc::new(signer);
+    // Before the first message, whose sender would wait for it; and so that the records
+    // of a new domain can be published.
+    let ahead = Arc::clone(&signer);
+    std::thread::Builder::new()
+        .name("ahead".into())
+        .spawn(move || {
+            loop {
+                ahead.prepare();
+                std::thread::sleep(AGAIN);
+            }
+        })?;
     serve::serve_each(&listener, move |stream| dkim::connection(stream, &signer))?;
     Ok(())
 }

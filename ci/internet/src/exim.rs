@@ -53,7 +53,7 @@ fn configuration(domain: Domain, place: &str) -> String {
          disable_ipv6\n\
          spool_directory = {place}/spool\n\
          log_file_path = {place}/%slog\n\
-         log_selector = +tls_certificate_verified +tls_cipher +dnssec\n\
+         log_selector = +tls_certificate_verified +tls_cipher +dnssec +dkim_verbose\n\
          tls_advertise_hosts = *\n\
          tls_certificate = {place}/cert.pem\n\
          tls_privatekey = {place}/key.pem\n\

@@ -223,7 +223,11 @@ impl Host {
     /// # Errors
     /// When there is no log.
     pub fn log(&self) -> Result<String> {
-        let path = self.folder.join("log");
+        let name = match self.domain.program() {
+            Program::Exim => "mainlog",
+            _ => "log",
+        };
+        let path = self.folder.join(name);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
 

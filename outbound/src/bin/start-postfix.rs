@@ -1,12 +1,13 @@
 //! `start-postfix HOSTNAME`: makes the queue's folders, writes the configuration,
 //! and becomes Postfix's master. Run by the supervisor in Postfix's sandbox.
 
+use nix::sys::stat::Mode;
 use outbound::settings::Settings;
 use outbound::smarthost::Smarthost;
 use outbound::{postfix, queue};
 use std::error::Error;
-use std::fs;
-use std::os::fd::AsFd;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,9 +21,15 @@ const IMAGE: &str = "/etc/postfix";
 const CONFIGURATION: &str = "/run/postfix";
 const DATA: &str = "/run/data";
 const QUEUE: &str = "/queue";
+const LOG: &str = "/run/log";
+/// In place of the host's name: no name has such a dash.
+const CARRY: &str = "--carry-log";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == [CARRY] {
+        return carry();
+    }
     let [hostname] = &arguments[..] else {
         eprintln!("usage: start-postfix HOSTNAME");
         return ExitCode::FAILURE;
@@ -34,6 +41,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Postfix opens its log by a path, and nobody inside may open the supervisor's
+/// journal, which is standard error: so a pipe lies at [`LOG`], and this program, once
+/// more, carries what comes out of it. It ends with the sandbox.
+fn carry_log() -> std::io::Result<()> {
+    nix::unistd::mkfifo(LOG, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    // For writing too: the pipe never ends when a process of Postfix's does.
+    let pipe = OpenOptions::new().read(true).write(true).open(LOG)?;
+    let mut carrier = Command::new(std::env::current_exe()?);
+    carrier.arg(CARRY).stdin(Stdio::from(pipe));
+    carrier.stdout(Stdio::null()).spawn().map(drop)
+}
+
+fn carry() -> ExitCode {
+    let mut bytes = [0; 4096];
+    let (mut from, mut to) = (std::io::stdin(), std::io::stderr());
+    // Not by std::io::copy, which takes calls that the policy has no need of.
+    while let Ok(count) = from.read(&mut bytes) {
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    // There is nobody left to tell.
+    ExitCode::FAILURE
 }
 
 fn start(hostname: &str) -> Result<std::convert::Infallible, Box<dyn Error>> {
@@ -54,13 +86,12 @@ fn start(hostname: &str) -> Result<std::convert::Infallible, Box<dyn Error>> {
         &settings,
         smarthost.as_ref(),
     )?;
-    // Standard error is the supervisor's journal, and there is no /proc by which to
-    // open it. `-i`: as process 1, in the foreground (master(8)).
-    let log = std::io::stderr().as_fd().try_clone_to_owned()?;
+    carry_log().map_err(|error| format!("{LOG}: {error}"))?;
+    // `-i`: as process 1, in the foreground (master(8)).
     let error = Command::new(MASTER)
         .args(["-i", "-c", CONFIGURATION])
         .stdin(Stdio::null())
-        .stdout(Stdio::from(log))
+        .stdout(Stdio::null())
         .exec();
     Err(format!("{MASTER}: {error}").into())
 }

@@ -15,8 +15,9 @@ use super::{app, rootfs, setup};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Compiles one of our packages as the box's programs are, for this machine, and
 /// returns the folder with its programs.
@@ -87,4 +88,37 @@ pub fn make(name: &str) -> Result<PathBuf> {
     // What could be dumped is not started (`sandbox`, Dumpable).
     fs::set_permissions(&to, fs::Permissions::from_mode(0o711))?;
     Ok(folder)
+}
+
+/// A copy of the app in `folder`, on the same file system. Its files are the same
+/// ones, but for those that are replaced ([`replace`]).
+///
+/// # Errors
+/// When it can't be made.
+pub fn copy(image: &Path, folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join("email");
+    let done = Command::new("cp")
+        .args(["--archive", "--link"])
+        .args([image, &copy])
+        .status()
+        .context("cp (package coreutils)")?;
+    ensure!(done.success(), "cp: {done}");
+    Ok(copy)
+}
+
+/// Puts `content` in the place of a file, or where there is none; with the mode and
+/// owner of what was there, or of a file that everybody may read.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let there = fs::metadata(path).ok();
+    if there.is_some() {
+        // Never written through: other links show the same file.
+        fs::remove_file(path).with_context(|| path.display().to_string())?;
+    }
+    fs::write(path, content).with_context(|| path.display().to_string())?;
+    let mode = there.as_ref().map_or(0o644, MetadataExt::mode) & 0o7777;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    if let Some(there) = there {
+        chown(path, Some(there.uid()), Some(there.gid()))?;
+    }
+    Ok(())
 }
