@@ -1,9 +1,10 @@
-//! A port for strangers: open while the app is ready, one thread that accepts,
+//! A port for strangers: open while what it leads to answers, one thread that accepts,
 //! one thread a connection. Who finds no place is told so, and never dropped in
 //! silence: the sender keeps the message and comes again.
 
 use super::backoff::Backoff;
 use super::farewell::{self, Farewell, Farewells};
+use super::parts::{self, Parts};
 use super::pool::Pool;
 use super::slots::{Guest, Slots};
 use super::visit::{self, Visit};
@@ -34,6 +35,8 @@ const TELLING: Duration = Duration::from_secs(60);
 pub(super) struct Door {
     port: u16,
     open: Option<(Arc<AtomicBool>, Vec<JoinHandle<()>>)>,
+    /// When all that it leads to answered at last.
+    answered: Option<Instant>,
     backoff: Backoff,
     house: Arc<House>,
 }
@@ -42,6 +45,8 @@ pub(super) struct Door {
 #[derive(Debug)]
 struct House {
     service: String,
+    /// All parts that the service reaches.
+    parts: Parts,
     to: String,
     /// What a connection is told that finds no place.
     full: String,
@@ -54,6 +59,7 @@ impl Door {
     pub(super) fn new(shared: &Shared, service: &Service, listen: &Listen) -> Self {
         let house = House {
             service: service.name.to_string(),
+            parts: parts::reached(&shared.app, service.name.as_str()),
             to: listen.to.to_string(),
             full: farewell::line(&listen.full, &shared.setting.hostname),
             slots: Arc::new(Slots::new(service.limits.connections)),
@@ -62,13 +68,20 @@ impl Door {
         Self {
             port: listen.port,
             open: None,
+            answered: None,
             backoff: Backoff::default(),
             house: Arc::new(house),
         }
     }
 
-    /// Opens or closes it. A port that another program has is tried again.
-    pub(super) fn keep(&mut self, shared: &Arc<Shared>, open: bool) {
+    /// Opens or closes it; these parts of the app do not answer. A port that another
+    /// program has is tried again.
+    pub(super) fn keep(&mut self, shared: &Arc<Shared>, down: &Parts) {
+        if self.house.parts.is_disjoint(down) {
+            self.answered = Some(Instant::now());
+        }
+        let silence = shared.setting.lives.silence;
+        let open = self.answered.is_some_and(|at| at.elapsed() < silence);
         match (&self.open, open) {
             (None, true) if self.backoff.is_over() => self.open(shared),
             (Some(_), false) => self.close(shared),
@@ -113,7 +126,7 @@ impl Door {
             let told = Arc::clone(&closing);
             let thread = std::thread::Builder::new()
                 .name(format!("pool-{port}"))
-                .spawn(move || house.pool.keep(&shared_with, &told));
+                .spawn(move || house.pool.keep(&shared_with, &house.parts, &told));
             // Without it, sets are made when they are needed.
             threads.extend(thread.ok());
         }
@@ -122,7 +135,8 @@ impl Door {
         shared.journal.event(&words);
     }
 
-    fn close(&mut self, shared: &Shared) {
+    /// Closes it, if it is open.
+    pub(super) fn close(&mut self, shared: &Shared) {
         let Some((closing, threads)) = self.open.take() else {
             return;
         };
@@ -252,7 +266,7 @@ fn begin_visit(
     let give_up = end.min(Instant::now() + RECOVERY);
     loop {
         let left = give_up.saturating_duration_since(Instant::now());
-        if !shared.wait_ready(left) {
+        if !shared.wait_for(&house.parts, left) {
             return Err(RuntimeError::Down(shared.app.name.to_string()));
         }
         let set = house.pool.take(shared);

@@ -3,16 +3,14 @@
 use super::backoff::Backoff;
 use super::daemon::FAREWELL;
 use super::door::Door;
-use super::{Phase, Shared, lock, of_lifetime, once, relay};
+use super::parts::Parts;
+use super::{Shared, lock, of_lifetime, once, relay};
 use manifest::{Lifetime, Service};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
-/// How long something may not answer before the ports for strangers close. A
-/// sender whose connection is refused tries again later.
-const GRACE: Duration = Duration::from_secs(30);
 /// How long connections may take to be killed when the app is told to end. They
 /// look once a second.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -33,33 +31,29 @@ pub(super) fn keep(shared: &Arc<Shared>) {
             })
             .collect();
     let mut relays = relay::all(shared);
-    let mut last_ready: Option<Instant> = None;
     while !shared.is_stopping() {
         firsts.retain_mut(|(service, backoff)| !is_done(shared, service, backoff));
-        let mut ready = keep_parts(shared, &firsts);
+        let mut down = keep_parts(shared, &firsts);
         for relay in &mut relays {
-            ready &= relay.keep_running(shared);
+            if !relay.keep_running(shared) {
+                down.insert(relay.name());
+            }
         }
-        let before = *shared.phase();
-        let now = if ready { Phase::Ready } else { Phase::Starting };
-        shared.set(now);
-        if ready {
-            last_ready = Some(Instant::now());
-        }
-        let open = last_ready.is_some_and(|at| at.elapsed() < GRACE);
         for door in &mut doors {
-            door.keep(shared, open);
+            door.keep(shared, &down);
         }
-        if before != now && before != Phase::Stopping {
+        let (before, ready) = (shared.is_ready(), down.is_empty());
+        shared.set_down(down);
+        if before != ready && !shared.is_stopping() {
             let words = if ready { "ready" } else { "not ready" };
             shared
                 .journal
                 .event(&format!("{}: {words}", shared.app.name));
         }
-        wait(shared);
+        shared.wait_for_stop(TICK);
     }
     for door in &mut doors {
-        door.keep(shared, false);
+        door.close(shared);
     }
     let end = Instant::now() + LEAVING;
     for door in &doors {
@@ -96,24 +90,26 @@ fn is_done(shared: &Shared, service: &Service, backoff: &mut Backoff) -> bool {
     }
 }
 
-/// Looks after daemons and zygotes; whether all of them answer.
-fn keep_parts(shared: &Arc<Shared>, undone: &[(&Service, Backoff)]) -> bool {
-    let mut ready = undone.is_empty();
+/// Looks after daemons and zygotes. Returns which services do not answer, `undone`
+/// among them.
+fn keep_parts(shared: &Arc<Shared>, undone: &[(&Service, Backoff)]) -> Parts {
+    let mut down: Parts = undone
+        .iter()
+        .map(|(first, _)| first.name.to_string())
+        .collect();
     for service in &shared.app.services {
         let waits = |name: &manifest::Name| undone.iter().any(|(first, _)| first.name == *name);
         let name = service.name.as_str();
+        let mut answers = true;
         if let Some(daemon) = shared.daemons.get(name) {
-            ready &= !service.after.iter().any(waits) && lock(daemon).keep_running(shared);
+            answers = !service.after.iter().any(waits) && lock(daemon).keep_running(shared);
         }
         if let Some(zygotes) = shared.zygotes.get(name) {
-            ready &= zygotes.keep_running(shared, service);
+            answers = zygotes.keep_running(shared, service);
+        }
+        if !answers {
+            down.insert(name.to_owned());
         }
     }
-    ready
-}
-
-/// Waits one tick, or until the app is told to stop.
-fn wait(shared: &Shared) {
-    let phase = *shared.phase();
-    shared.wait_for_change(phase, TICK);
+    down
 }

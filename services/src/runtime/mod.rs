@@ -2,9 +2,10 @@
 //!
 //! One thread keeps the app ([`keeper`]): it runs what runs once, starts the
 //! daemons, loads the zygotes, and looks after them four times a second. While
-//! all of them run and have answered, the app is ready, and its ports for
-//! strangers are open; a port has a thread that accepts ([`door`]) and one that
-//! makes sets of sandboxes before they are needed ([`pool`]), and every
+//! all of them run and have answered, the app is ready. A port for strangers is
+//! open while all that its service reaches answers ([`parts`]), so mail comes in
+//! when only its way out is broken. It has a thread that accepts ([`door`]) and
+//! one that makes sets of sandboxes before they are needed ([`pool`]), and every
 //! connection has one that takes a set, waits for its end, destroys it
 //! ([`visit`]) and writes a [`receipt`]. Who finds no place is told so
 //! ([`farewell`]).
@@ -24,6 +25,7 @@ mod listener;
 mod lives;
 mod message;
 mod once;
+mod parts;
 mod pool;
 mod receipt;
 mod relay;
@@ -43,6 +45,7 @@ use crate::{ServiceError, VolumeError, volumes};
 use daemon::Daemon;
 use listener::Listeners;
 use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
+use parts::Parts;
 use sandbox::{Proc, ReadyRoot, SandboxError, Sealed, Spec};
 use std::collections::BTreeMap;
 use std::io;
@@ -51,7 +54,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use takers::Takers;
 use zygotes::Zygotes;
 
@@ -176,6 +179,9 @@ impl Running {
         let zygotes = of_lifetime(&app, |l| matches!(l, Lifetime::PerMessage { .. }))
             .map(|service| (service.name.to_string(), Zygotes::default()))
             .collect();
+        let phase = Phase::Running {
+            down: parts::all(&app),
+        };
         let shared = Arc::new(Shared {
             app,
             setting,
@@ -190,7 +196,7 @@ impl Running {
             specs: Mutex::default(),
             roots: Mutex::default(),
             numbers: AtomicU64::new(0),
-            phase: Mutex::new(Phase::Starting),
+            phase: Mutex::new(phase),
             changed: Condvar::new(),
         });
         let kept = Arc::clone(&shared);
@@ -206,7 +212,7 @@ impl Running {
 
     /// Whether every part of it answers.
     pub fn is_ready(&self) -> bool {
-        *self.shared.phase() == Phase::Ready
+        self.shared.is_ready()
     }
 
     /// The host's id for id 0 of a service.
@@ -231,7 +237,7 @@ impl Running {
     }
 
     fn end(&mut self) {
-        self.shared.set(Phase::Stopping);
+        self.shared.stop();
         if let Some(keeper) = self.keeper.take() {
             // A panic of it has been reported on standard error.
             keeper.join().ok();
@@ -252,14 +258,22 @@ impl Drop for Running {
 }
 
 /// How far the app is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Phase {
-    /// Something does not answer (yet, or again).
-    Starting,
-    /// All parts answer.
-    Ready,
+    /// Until it is told to end.
+    Running {
+        /// What does not answer (yet, or again); the app is ready without any.
+        down: Parts,
+    },
     /// It was told to end.
     Stopping,
+}
+
+impl Phase {
+    /// Whether all of these parts answer.
+    fn answers(&self, parts: &Parts) -> bool {
+        matches!(self, Phase::Running { down } if down.is_disjoint(parts))
+    }
 }
 
 /// What the threads of one app share.
@@ -297,36 +311,42 @@ impl Shared {
         *self.phase() == Phase::Stopping
     }
 
-    /// Sets the phase; an app that stops stays so.
-    fn set(&self, phase: Phase) {
+    fn is_ready(&self) -> bool {
+        matches!(&*self.phase(), Phase::Running { down } if down.is_empty())
+    }
+
+    /// Says which parts do not answer now. An app that stops stays so.
+    fn set_down(&self, down: Parts) {
         let mut now = self.phase();
-        if *now != Phase::Stopping && *now != phase {
-            *now = phase;
+        if *now != Phase::Stopping {
+            *now = Phase::Running { down };
             self.changed.notify_all();
         }
     }
 
-    /// Waits until the phase is another, at most this long, and returns it.
-    fn wait_for_change(&self, from: Phase, most: Duration) -> Phase {
+    fn stop(&self) {
+        *self.phase() = Phase::Stopping;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the app is told to end, at most this long.
+    fn wait_for_stop(&self, most: Duration) {
+        drop(self.wait_while(most, |now| *now != Phase::Stopping));
+    }
+
+    /// Waits until all of these parts answer. `false` when the app stops, or they do
+    /// not in time.
+    fn wait_for(&self, parts: &Parts, most: Duration) -> bool {
+        let waits = |now: &Phase| *now != Phase::Stopping && !now.answers(parts);
+        self.wait_while(most, waits).answers(parts)
+    }
+
+    fn wait_while(&self, most: Duration, waits: impl Fn(&Phase) -> bool) -> MutexGuard<'_, Phase> {
         let guard = self.phase();
         let waited = self
             .changed
-            .wait_timeout_while(guard, most, |now| *now == from);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Waits until the app is ready. `false` when it stops, or is not in time.
-    fn wait_ready(&self, most: Duration) -> bool {
-        let end = Instant::now() + most;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.wait_for_change(Phase::Starting, left) {
-                Phase::Ready => return true,
-                Phase::Stopping => return false,
-                Phase::Starting if left.is_zero() => return false,
-                Phase::Starting => {}
-            }
-        }
+            .wait_timeout_while(guard, most, |now| waits(now));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The sandbox of one instance of `service`; empty for a daemon.

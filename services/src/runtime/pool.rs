@@ -8,8 +8,9 @@
 //! Daemons are dialled when the set is used, so their restarts do not matter.
 
 use super::backoff::Backoff;
+use super::parts::Parts;
 use super::visit::{self, Set};
-use super::{Phase, RuntimeError, Shared, lock};
+use super::{RuntimeError, Shared, lock};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -60,14 +61,15 @@ impl Pool {
         }
     }
 
-    /// Keeps it full until it is `closing`; then it is empty. A thread's work.
-    pub(super) fn keep(&self, shared: &Shared, closing: &AtomicBool) {
+    /// Keeps it full until it is `closing`; then it is empty. Makes none while one of
+    /// these parts does not answer. A thread's work.
+    pub(super) fn keep(&self, shared: &Shared, parts: &Parts, closing: &AtomicBool) {
         let mut backoff = Backoff::default();
         while !closing.load(Ordering::Relaxed) {
             let spent = self.remove(|set| !is_fresh(set, shared));
             drop(spent);
             let room = lock(&self.ready).len() < self.wanted;
-            if room && *shared.phase() == Phase::Ready && backoff.is_over() {
+            if room && shared.phase().answers(parts) && backoff.is_over() {
                 let front = visit::service(shared, &self.front);
                 match front.and_then(|front| Set::make(shared, front)) {
                     Ok(set) => {

@@ -36,7 +36,7 @@ pub(super) struct Relay {
 /// # Errors
 /// Names the channel.
 pub(super) fn check(app: &App, program: Option<&Path>) -> Result<(), RuntimeError> {
-    match (relayed(app).next(), program) {
+    match (channels(app).next(), program) {
         (Some(channel), None) => Err(RuntimeError::Unsupported(format!(
             "channel {channel}: is of kind relay, and the relay's program is not set; set it, or change the kind"
         ))),
@@ -52,10 +52,11 @@ pub(super) fn all(shared: &Shared) -> Vec<Relay> {
         started: Instant::now(),
         backoff: Backoff::default(),
     };
-    relayed(&shared.app).map(new).collect()
+    channels(&shared.app).map(new).collect()
 }
 
-fn relayed(app: &App) -> impl Iterator<Item = &str> {
+/// The channels of this kind.
+pub(super) fn channels(app: &App) -> impl Iterator<Item = &str> {
     let channels = app.services.iter().flat_map(|service| &service.provides);
     channels
         .filter(|channel| matches!(channel.kind, ChannelKind::Relay { .. }))
@@ -63,6 +64,11 @@ fn relayed(app: &App) -> impl Iterator<Item = &str> {
 }
 
 impl Relay {
+    /// The part of the app that it is.
+    pub(super) fn name(&self) -> String {
+        relay_name(&self.channel)
+    }
+
     /// Starts it if it does not run and its pause is over. Returns whether it runs.
     pub(super) fn keep_running(&mut self, shared: &Shared) -> bool {
         if let Some(child) = &mut self.child {
@@ -87,13 +93,12 @@ impl Relay {
 
     fn failed(&mut self, shared: &Shared, how: &str) {
         let pause = self.backoff.ended(self.started.elapsed());
-        let name = relay_name(&self.channel);
-        let words = format!("{name}: {how}; again in {pause:?}");
+        let words = format!("{}: {how}; again in {pause:?}", self.name());
         shared.journal.event(&words);
     }
 
     fn start(&self, shared: &Shared) -> Result<Child, RuntimeError> {
-        let name = relay_name(&self.channel);
+        let name = self.name();
         let down = || RuntimeError::Down(name.clone());
         let program = shared.setting.relay.as_deref().ok_or_else(down)?;
         let first_id = shared.first_ids.get(&name).ok_or_else(down)?;

@@ -2,6 +2,7 @@
 //! Linux 6.12 or later. Each test has a network namespace of its own, so its
 //! ports 25 and 443 are nobody else's.
 
+mod paths;
 mod sets;
 mod support;
 mod turned_away;

@@ -202,6 +202,8 @@ pub fn setting(folder: &Path) -> Setting {
     let probe = env!("CARGO_BIN_EXE_channel-probe");
     // Not to be read inside: what could be dumped is not started.
     install(Path::new(probe), &root.join("probe"), "0711");
+    // The same for a service that has it alone.
+    install(Path::new(probe), &root.join("end"), "0711");
     let output = Command::new("ldd").arg(probe).output().unwrap();
     let libraries = String::from_utf8(output.stdout).unwrap();
     for library in libraries.split_whitespace().filter(|w| w.starts_with('/')) {
