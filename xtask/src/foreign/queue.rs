@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// What postqueue(1) tells the queue manager for `-f`: no server counts as dead, all
 /// messages, those that were put off too (mail_proto.h in Postfix).
@@ -46,6 +47,8 @@ pub(super) fn make_hours_short(meeting: &Meeting) -> Result<()> {
     }
     fs::write(&path, text).with_context(|| path.display().to_string())?;
     kill(on_host(meeting, master)?, Signal::SIGHUP)?;
+    // The queue manager of before ends, and the next one begins.
+    std::thread::sleep(Duration::from_secs(6));
     Ok(())
 }
 
