@@ -40,6 +40,8 @@ pub const COMPILED: &str = "bpf";
 pub struct Policy {
     name: String,
     calls: Vec<Allowed>,
+    /// The machine whose calls are listed.
+    listed: Arch,
     program: Program,
 }
 
@@ -141,6 +143,7 @@ pub fn load_str(name: &str, text: &str) -> Result<Policy, PolicyError> {
     Ok(Policy {
         program: compile(name, text, Arch::HERE)?.program,
         calls: parse(name, text)?,
+        listed: Arch::HERE,
         name: name.to_owned(),
     })
 }
@@ -160,6 +163,7 @@ pub fn load_compiled(
     let program = Compiled::from_bytes(compiled_name, compiled, name, text)?.program;
     Ok(Policy {
         calls: parse(name, text)?,
+        listed: Arch::HERE,
         program,
         name: name.to_owned(),
     })
@@ -225,16 +229,23 @@ impl Policy {
         &self.name
     }
 
+    /// The same, which lists what it does on another machine. What it does here stays.
+    #[must_use]
+    pub fn listed_for(mut self, arch: Arch) -> Self {
+        self.listed = arch;
+        self
+    }
+
     /// What it allows on this machine, in the text's order.
     pub fn allowed(&self) -> impl Iterator<Item = &Allowed> {
-        let given = |a: &&Allowed| a.refused.is_none() && on(a, Arch::HERE);
+        let given = |a: &&Allowed| a.refused.is_none() && on(a, self.listed);
         self.calls.iter().filter(given)
     }
 
     /// What it refuses on this machine with an error that the program is told,
     /// and that error. All else kills.
     pub fn refused(&self) -> impl Iterator<Item = (&Allowed, String)> {
-        let here = self.calls.iter().filter(|a| on(a, Arch::HERE));
+        let here = self.calls.iter().filter(|a| on(a, self.listed));
         here.filter_map(|a| Some((a, format!("{:?}", a.refused?))))
     }
 
@@ -415,6 +426,18 @@ mod tests {
         for call in ["accept4", "epoll_pwait", "execve", "write", "exit_group"] {
             assert!(policy.allows(call), "{call}");
         }
+    }
+
+    #[test]
+    fn the_calls_of_another_machine_can_be_listed() {
+        let text = "execve # a\nx86_64: epoll_wait # b\naarch64: fstatfs # c\n";
+        let listed = |arch| {
+            let policy = load_str("two.seccomp", text).unwrap().listed_for(arch);
+            let calls: Vec<String> = policy.allowed().map(|a| a.call.clone()).collect();
+            calls.join(" ")
+        };
+        assert_eq!(listed(Arch::X86_64), "execve epoll_wait");
+        assert_eq!(listed(Arch::Aarch64), "execve fstatfs");
     }
 
     #[test]

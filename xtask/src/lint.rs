@@ -8,14 +8,17 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use init::console_sandbox;
 use manifest::closest;
+use sandbox::policy::Arch;
 use services::Place;
-use services::explain::{Explanation, Given, Score, explain};
+use services::explain::{ChildOfMessage, Explanation, Given, Score, explain};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 /// The app whose services are looked at, below the repository's top.
 const APP: &str = "apps/email";
+/// What a box is: some calls have other names on the machine here.
+const BOX: Arch = Arch::Aarch64;
 /// The host's ids of an app's first service (services/src/ids.rs).
 const FIRST_ID: u32 = 1_000_000;
 
@@ -112,10 +115,9 @@ fn examine(folder: &Path) -> Result<Vec<Row>> {
     };
     let app = manifest::read(&format!("{APP}/app.yaml"), &read("app.yaml")?)?;
     let mut limits = limits(&read("scores.yaml")?)?;
-    let mut explanations = vec![explain(
-        &console_sandbox::spec()?,
-        &console_sandbox::given(),
-    )];
+    let mut console = console_sandbox::spec()?;
+    console.policy = console.policy.listed_for(BOX);
+    let mut explanations = vec![explain(&console, &console_sandbox::given())];
     for service in &app.services {
         let place = Place {
             image: Path::new("/run/apps").join(app.name.as_str()),
@@ -127,8 +129,12 @@ fn examine(folder: &Path) -> Result<Vec<Row>> {
         };
         let name = format!("policies/{}", service.policy);
         let policy = sandbox::policy::load_str(&format!("{APP}/{name}"), &read(&name)?)?;
-        let spec = services::spec_with(&app, service, &place, policy);
-        let given = Given::of(&app, service, &place.volumes)?;
+        let spec = services::spec_with(&app, service, &place, policy.listed_for(BOX));
+        let mut given = Given::of(&app, service, &place.volumes)?;
+        given.child = given.child.map(|child| ChildOfMessage {
+            policy: child.policy.listed_for(BOX),
+            ..child
+        });
         explanations.push(explain(&spec, &given));
     }
     let rows: Vec<Row> = explanations
