@@ -9,6 +9,7 @@
 //! and `--resume` goes on from there. A batch that was interrupted is sent again;
 //! messages of the interrupted one bear another mark and are not counted.
 
+mod corpus;
 mod guest;
 mod kinds;
 mod native;
@@ -51,6 +52,8 @@ pub enum Campaign {
     Messages(Arguments),
     /// Cut the power at random moments; the next boot must be good
     PowerCuts(power_cuts::Arguments),
+    /// Send the SpamAssassin corpus, and count what is taken for what it is not
+    Corpus(corpus::Arguments),
 }
 
 /// What `cargo xtask campaign messages` takes.
@@ -75,6 +78,7 @@ pub fn run(which: &Campaign) -> Result<()> {
     match which {
         Campaign::Messages(arguments) => messages(arguments),
         Campaign::PowerCuts(arguments) => power_cuts::run(arguments),
+        Campaign::Corpus(arguments) => corpus::run(arguments),
     }
 }
 

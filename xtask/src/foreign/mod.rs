@@ -8,6 +8,8 @@ mod inbound;
 mod outbound;
 mod queue;
 
+pub use outbound::records;
+
 use crate::scenarios::mail::now;
 use crate::{campaign, image, workspace};
 use anyhow::{Context, Result};

@@ -137,8 +137,13 @@ fn publish_keys(meeting: &Meeting) -> Result<()> {
             read => break read.with_context(|| path.display().to_string())?,
         }
     };
+    meeting.internet.publish(&records(&text)?)
+}
+
+/// The zone of the box's domain, with these records of its keys.
+pub fn records(keys: &str) -> Result<String> {
     let mut records = "@ MX 10 box\nbox A 128.66.0.25\n@ TXT \"v=spf1 mx -all\"\n".to_owned();
-    for line in text.lines() {
+    for line in keys.lines() {
         let (name, value) = line.split_once(' ').context("a record")?;
         // A text of the DNS has at most 255 bytes, a record several of them.
         let parts: Vec<&str> = value
@@ -148,7 +153,7 @@ fn publish_keys(meeting: &Meeting) -> Result<()> {
             .collect();
         records += &format!("{name}. TXT \"{}\"\n", parts.join("\" \""));
     }
-    meeting.internet.publish(&records)
+    Ok(records)
 }
 
 fn recipient(domain: Domain) -> String {

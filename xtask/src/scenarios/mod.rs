@@ -189,6 +189,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::unseen,
     },
     Scenario {
+        name: "mail_abroad",
+        about: "foreign mail servers both ways, on an internet of theirs; nothing in the clear",
+        run: mail::abroad,
+    },
+    Scenario {
         name: "mail_explained",
         about: "projectx says on the box what each sandbox may do, as lint does on the host",
         run: mail::explained,

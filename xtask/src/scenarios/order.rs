@@ -15,6 +15,7 @@ const LENGTHS: &[(&str, u32)] = &[
     ("factory_reset", 150),
     ("wifi_joins", 150),
     ("mail_learns", 150),
+    ("mail_abroad", 150),
     ("usb_key", 120),
     ("mail_power_cut", 120),
     ("slots_fall_back", 120),

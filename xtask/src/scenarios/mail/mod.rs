@@ -12,6 +12,7 @@
 //!
 //! Limits: as root only, since Postfix and Exim change their users.
 
+mod abroad;
 mod authenticated;
 mod backlogs;
 mod campaign;
@@ -80,6 +81,7 @@ pub struct InsideArguments {
 enum Part {
     /// Sets a box up and keeps the moment.
     Moment,
+    Abroad,
     Lands,
     Replies,
     Authenticated,
@@ -109,7 +111,7 @@ macro_rules! scenario {
         })*
     };
 }
-scenario!(lands: Lands, replies: Replies, authenticated: Authenticated,
+scenario!(abroad: Abroad, lands: Lands, replies: Replies, authenticated: Authenticated,
     backlogs: Backlogs, explained: Explained, goes_on: GoesOn, learns: Learns, locked: Locked,
     rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
@@ -147,7 +149,7 @@ fn enter(lab: &Lab, part: Part, folder: &Path, moment: &Path) -> Result<()> {
 fn unpack_peers() -> Result<()> {
     static UNPACKING: Mutex<()> = Mutex::new(());
     let _unpacking = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
-    for peers in [Peers::Internet, Peers::Postfix] {
+    for peers in [Peers::Internet, Peers::Postfix, Peers::OpenSmtpd] {
         Tree::unpack(peers)?;
     }
     Ok(())
@@ -158,6 +160,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
     qemu::interrupted();
     match arguments.part {
         Part::Moment => moment::keep(arguments),
+        Part::Abroad => abroad::run(arguments),
         Part::Lands => lands::run(arguments),
         Part::Replies => replies::run(arguments),
         Part::Authenticated => authenticated::run(arguments),

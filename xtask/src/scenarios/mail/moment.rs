@@ -92,12 +92,23 @@ pub(super) fn keep(arguments: &InsideArguments) -> Result<()> {
 }
 
 /// Makes the box's resolver one that was started with this key of the root.
-fn believes(machine: &mut Machine, agent: &mut Agent, anchor: &str) -> Result<()> {
-    agent.ask(&["lay-over", ROOT_KEY, anchor])?;
-    let before = agent.ask_text(&["pids", "unbound"])?;
-    agent.ask(&["kill", "SIGKILL", "unbound"])?;
-    machine.wait_until("a resolver started anew", MAIL_LIMIT, |_| {
-        let now = agent.ask_text(&["pids", "unbound"]).unwrap_or_default();
+pub(super) fn believes(machine: &mut Machine, agent: &mut Agent, anchor: &str) -> Result<()> {
+    laid_over(machine, agent, (ROOT_KEY, anchor), "unbound")
+}
+
+/// Lays a text over a file of the image, and has the program that reads it started
+/// anew.
+pub(super) fn laid_over(
+    machine: &mut Machine,
+    agent: &mut Agent,
+    (path, text): (&str, &str),
+    program: &str,
+) -> Result<()> {
+    agent.ask(&["lay-over", path, text])?;
+    let before = agent.ask_text(&["pids", program])?;
+    agent.ask(&["kill", "SIGKILL", program])?;
+    machine.wait_until("a program started anew", MAIL_LIMIT, |_| {
+        let now = agent.ask_text(&["pids", program]).unwrap_or_default();
         Ok((!now.is_empty() && now != before).then_some(()))
     })?;
     Ok(())

@@ -85,17 +85,7 @@ impl World {
         card: &Path,
         recording: Option<Recording>,
     ) -> Result<Machine> {
-        Ok(Machine::start(&Setup {
-            board: Board::Virt,
-            card: card.to_owned(),
-            start,
-            memory: 1024,
-            serial: self.serial.clone(),
-            virt_u_boot: self.u_boot.clone(),
-            network: Network::Tap(router::INTERFACE),
-            recording,
-            stick: None,
-        })?)
+        start_box(start, card, recording, &self.serial, &self.u_boot)
     }
 
     /// Lets a copy of the kept box go on.
@@ -104,13 +94,39 @@ impl World {
         arguments: &InsideArguments,
         recording: Option<Recording>,
     ) -> Result<Machine> {
-        let card = arguments.folder.join("kept.qcow2");
-        let kept = arguments.moment.join("kept.qcow2");
-        fs::copy(&kept, &card).with_context(|| kept.display().to_string())?;
-        let mut machine = self.start_box(Start::Saved, &card, recording)?;
-        wait_for_mail(&mut machine)?;
-        Ok(machine)
+        resume(arguments, recording)
     }
+}
+
+/// Lets a copy of the kept box go on, in the home network that is there.
+pub(super) fn resume(arguments: &InsideArguments, recording: Option<Recording>) -> Result<Machine> {
+    let card = arguments.folder.join("kept.qcow2");
+    let kept = arguments.moment.join("kept.qcow2");
+    fs::copy(&kept, &card).with_context(|| kept.display().to_string())?;
+    let serial = arguments.folder.join("serial.log");
+    let mut machine = start_box(Start::Saved, &card, recording, &serial, &arguments.u_boot)?;
+    wait_for_mail(&mut machine)?;
+    Ok(machine)
+}
+
+fn start_box(
+    start: Start,
+    card: &Path,
+    recording: Option<Recording>,
+    serial: &Path,
+    u_boot: &Path,
+) -> Result<Machine> {
+    Ok(Machine::start(&Setup {
+        board: Board::Virt,
+        card: card.to_owned(),
+        start,
+        memory: 1024,
+        serial: serial.to_owned(),
+        virt_u_boot: u_boot.to_owned(),
+        network: Network::Tap(router::INTERFACE),
+        recording,
+        stick: None,
+    })?)
 }
 
 /// The box's page.
