@@ -1,226 +1,30 @@
-// The page of the people. Its session is a secret that this browser makes and
-// that the box takes for 15 minutes, once the passphrase came with it. It
-// stays in this tab: never in a cookie, which would travel in the clear.
-
-const SESSION = "people-session";
+// The page of the people.
 
 function startPeople() {
-  const main = document.querySelector("main");
   const part = (id) => document.getElementById(id);
-  const answer = part("answer");
-  let token = main.dataset.token;
-  let session = recall();
-  let busy = false;
+  const has = (form, name) => form.querySelector(`[data-field=${name}]`);
 
-  function recall() {
-    try {
-      return sessionStorage.getItem(SESSION);
-    } catch (error) {
-      return null; // storage is switched off: good until a reload
-    }
-  }
-
-  function keep(secret) {
-    session = secret;
-    try {
-      if (secret) sessionStorage.setItem(SESSION, secret);
-      else sessionStorage.removeItem(SESSION);
-    } catch (error) {
-      // As above.
-    }
-  }
-
-  function say(words, bad) {
-    answer.textContent = words;
-    answer.classList.toggle("bad", Boolean(bad));
-    answer.hidden = !words;
-    if (words) answer.scrollIntoView({ block: "nearest" });
-  }
-
-  function able(yes) {
-    for (const button of document.querySelectorAll("button")) button.disabled = !yes;
-  }
-
-  // Asks the box; what it told, with `ok`.
-  async function ask(path, secrets) {
-    busy = true;
-    able(false);
-    const post = makePost(path, token, main.dataset.key, { session, ...secrets });
-    let told = { ok: false, words: "The connection was lost. Please reload this page." };
-    try {
-      const response = await fetch(path, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: post.body,
-      });
-      const reply = await response.json();
-      if (reply.token) token = reply.token;
-      const opened = reply.box ? post.open(reply.box) : {};
-      told = opened ? { ...reply, ...opened } : {
-        ok: false,
-        words: "The answer was changed on its way. Please reload this page.",
-      };
-    } catch (error) {
-      // The words above say it.
-    }
-    post.forget();
-    busy = false;
-    able(true);
-    return told;
-  }
-
-  // The text of a form's field; the same letters give the same bytes on every
-  // phone and in every mail program.
-  function typed(form, name) {
-    return field(form, name).value.normalize("NFC");
-  }
-
-  function field(form, name) {
-    return form.querySelector(`[data-field=${name}]`);
-  }
-
-  // What can be said without asking the box: which field, and the words.
-  function problem(form) {
-    const length = (name) => new TextEncoder().encode(typed(form, name)).length;
-    if (field(form, "passphrase") && length("passphrase") < 8) {
-      return ["passphrase", "That is too short: the passphrase has at least 8 characters."];
-    }
-    if (field(form, "address") && !typed(form, "address").trim()) {
+  function problem(form, typed, length) {
+    if (has(form, "address") && !typed(form, "address").trim()) {
       return ["address", "Please give a mail address, like anna@example.org."];
     }
-    if (field(form, "password") && length("password") < 10) {
+    if (has(form, "password") && length(form, "password") < 10) {
       return ["password", "That is too short. Please use at least 10 characters."];
     }
-    if (field(form, "password") && length("password") > 512) {
+    if (has(form, "password") && length(form, "password") > 512) {
       return ["password", "That is too long. Please use at most 512 characters."];
     }
     return null;
   }
 
-  // Shows words beside the field they are about, or above everything.
-  function complain(form, about, words) {
-    const near = about && (form.querySelector(`[data-error=${about}]`)
-      || (form.closest("li") && form.closest("li").querySelector(`[data-error=${about}]`)));
-    if (!near) return say(words, true);
-    near.textContent = words;
-    near.hidden = false;
-    const wrong = field(form, about);
-    if (!wrong) return near.scrollIntoView({ block: "nearest" });
-    wrong.setAttribute("aria-invalid", "true");
-    wrong.focus();
-  }
-
-  function calm() {
-    say("");
-    for (const error of document.querySelectorAll("[data-error]")) error.hidden = true;
-    for (const input of document.querySelectorAll("[aria-invalid]")) {
-      input.removeAttribute("aria-invalid");
-    }
-  }
-
-  // Empties the secrets of a form and hides them again.
-  function wipe(form) {
-    for (const name of ["passphrase", "password"]) if (field(form, name)) field(form, name).value = "";
-    const box = form.querySelector("[data-show]");
-    if (box && box.checked) box.click();
-  }
-
-  function showPeople(addresses) {
-    const rows = addresses.map((address) => {
-      const row = part("person").content.cloneNode(true);
-      for (const place of row.querySelectorAll(".address")) place.textContent = address;
-      for (const form of row.querySelectorAll("form")) prepare(form, address);
-      return row;
-    });
+  function show(told, prepare) {
+    const rows = told.addresses.map((address) => fillTemplate("person", { address }, prepare));
     part("list").replaceChildren(...rows);
-    part("nobody").hidden = addresses.length > 0;
-    part("prove").hidden = true;
-    part("people").hidden = false;
+    part("nobody").hidden = rows.length > 0;
   }
 
-  // The session is over, or never was.
-  function askPassphrase() {
-    keep(null);
-    part("list").replaceChildren();
-    part("people").hidden = true;
-    part("prove").hidden = false;
-  }
-
-  // True when there was no trouble. `form` is where its words go.
-  function settle(told, form) {
-    if (told.ok) return true;
-    if (told.about === "session") askPassphrase();
-    if (told.about === "starting") {
-      say(told.words);
-      return false;
-    }
-    complain(form, told.about, told.words);
-    return false;
-  }
-
-  async function list() {
-    const told = await ask("/people/list", {});
-    if (settle(told, part("add"))) {
-      say("");
-      return showPeople(told.addresses);
-    }
-    if (told.about === "starting") setTimeout(list, 1000 * told.retry_after);
-  }
-
-  async function prove(form) {
-    keep(toBase64(nacl.randomBytes(32)));
-    const passphrase = typed(form, "passphrase");
-    wipe(form);
-    say("Please wait. This takes up to a minute …");
-    const told = await ask("/people/prove", { passphrase });
-    say("");
-    if (settle(told, form)) {
-      part("prove").hidden = true;
-      return list();
-    }
-    keep(null);
-    hold(form.querySelector("button"), told.retry_after, () => !busy);
-  }
-
-  async function change(form, address) {
-    const secrets = { address: address || typed(form, "address").trim() };
-    if (field(form, "password")) secrets.password = typed(form, "password");
-    const told = await ask(form.dataset.post, secrets);
-    if (!settle(told, form)) return;
-    wipe(form);
-    if (!address) form.reset();
-    showPeople(told.addresses);
-    say(told.words);
-  }
-
-  function prepare(form, address) {
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (busy) return;
-      calm();
-      const wrong = problem(form);
-      if (wrong) return complain(form, ...wrong);
-      if (form.id === "prove") prove(form);
-      else change(form, address);
-    });
-    const box = form.querySelector("[data-show]");
-    if (!box) return;
-    box.addEventListener("change", () => {
-      for (const name of ["passphrase", "password"]) {
-        if (field(form, name)) field(form, name).type = box.checked ? "text" : "password";
-      }
-    });
-  }
-
-  if (typeof nacl === "undefined") {
-    able(false);
-    return say("A part of this page did not arrive. Please reload it.", true);
-  }
-  prepare(part("prove"));
-  prepare(part("add"));
-  if (!session) return;
-  part("prove").hidden = true;
-  list();
+  const clear = () => part("list").replaceChildren();
+  startProof({ look: "/people/list", content: "people", problem, show, clear });
 }
 
 startPeople();

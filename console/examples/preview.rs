@@ -7,9 +7,10 @@
 //! are added as they are typed.
 
 use console::{Assets, Listeners, serve};
+use control::outbound::Exception;
 use control::{
-    Damage, DamageKind, Disk, PeopleRequest, RecoveryKey, Refusal, Reply, Request, Secret, Status,
-    wire,
+    Damage, DamageKind, Disk, Outbound, OutboundRequest, PeopleRequest, RecoveryKey, Refusal,
+    Reply, Request, Secret, Status, wire,
 };
 use std::error::Error;
 use std::io::BufReader;
@@ -67,6 +68,9 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     let mut addresses = Vec::new();
+    let mut outbound = Outbound {
+        exceptions: Vec::new(),
+    };
     let mut usb_key = false;
     loop {
         let reply = match wire::read(&mut reader)? {
@@ -104,6 +108,10 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
             Request::Prove { passphrase, .. } => open(&mut status, &passphrase),
             Request::People { what, .. } => people(&mut addresses, what),
+            Request::Outbound { what, .. } => {
+                set(&mut outbound, what);
+                Reply::Outbound(outbound.clone())
+            }
             Request::PageCertificate { sha256 } => {
                 eprintln!("page certificate SHA-256 {sha256}");
                 Reply::Done
@@ -111,6 +119,18 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Restart | Request::PowerOff => Reply::Done,
         };
         wire::write(&mut writer, &reply)?;
+    }
+}
+
+fn set(outbound: &mut Outbound, what: OutboundRequest) {
+    match what {
+        OutboundRequest::See => {}
+        OutboundRequest::Except { domain, allow } => {
+            outbound.exceptions.push(Exception { domain, allow });
+        }
+        OutboundRequest::RemoveException { domain } => {
+            outbound.exceptions.retain(|known| known.domain != domain);
+        }
     }
 }
 

@@ -13,12 +13,12 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use control::{Refusal, Reply, Secret};
+use control::{Outbound, Refusal, Reply, Secret};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// The answer to a page's script. One about people that reached the supervisor is
-/// a [`PeopleAnswer`].
+/// The answer to a page's script. One about people, or about mail on its way out, that
+/// reached the supervisor is a [`PeopleAnswer`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// Whether it was done (or begun, for a restart).
@@ -123,6 +123,8 @@ pub struct Outcome {
     pub paper: Option<Paper>,
     /// Who has mail here now.
     pub addresses: Option<Vec<String>>,
+    /// How mail goes out now.
+    pub outbound: Option<Outbound>,
 }
 
 impl Outcome {
@@ -136,6 +138,7 @@ impl Outcome {
             retry_after: 0,
             paper: None,
             addresses: None,
+            outbound: None,
         };
         match reply {
             Reply::Done => Ok(outcome),
@@ -145,6 +148,10 @@ impl Outcome {
             }),
             Reply::People { addresses } => Ok(Self {
                 addresses: Some(addresses),
+                ..outcome
+            }),
+            Reply::Outbound(outbound) => Ok(Self {
+                outbound: Some(outbound),
                 ..outcome
             }),
             Reply::Refused {
@@ -193,6 +200,7 @@ impl From<Problem> for Outcome {
             retry_after: 0,
             paper: problem.paper,
             addresses: None,
+            outbound: None,
         }
     }
 }
@@ -221,6 +229,7 @@ fn try_to_script(
             words: outcome.words,
             about: outcome.refusal.map(About::of),
             addresses: outcome.addresses,
+            outbound: outcome.outbound,
         };
         let answer = PeopleAnswer {
             ok,
@@ -248,7 +257,7 @@ fn try_to_script(
 }
 
 /// A page that says what became of it: the recovery key, or the page that the form
-/// was on with the words above it. `session` is the browser's, about people.
+/// was on with the words above it. `session` is the browser's that the form carried.
 pub async fn to_browser(
     console: &Console,
     visit: &Visit,
@@ -277,6 +286,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::BadPassphrase
         | Refusal::BadRecoveryKey
         | Refusal::BadAddress
+        | Refusal::BadDomain
         | Refusal::BadPassword => StatusCode::BAD_REQUEST,
         Refusal::TooSoon => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongSetupCode => StatusCode::FORBIDDEN,

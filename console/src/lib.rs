@@ -21,6 +21,8 @@
 //! | which page is seen when | `pages.rs` |
 //! | what people see | `page.rs`, `parts.rs`, `paper_page.rs`, `assets/` |
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
+//! | how mail goes out | `outbound.rs`, `outbound_page.rs`, `assets/outbound.js` |
+//! | the passphrase before one sees either | `people.rs`, `proof.rs`, `assets/proof.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
 //! | what the owner of a failing card reads | `damage.rs` |
 //! | the USB stick instead of the passphrase | `usb_page.rs` |
@@ -34,6 +36,8 @@ mod form;
 mod guard;
 pub mod keys;
 mod keys_page;
+pub mod outbound;
+mod outbound_page;
 mod page;
 mod pages;
 mod paper_page;
@@ -41,6 +45,7 @@ mod parts;
 pub mod people;
 mod people_page;
 mod post;
+mod proof;
 mod routes;
 pub mod sealed;
 mod server;

@@ -105,6 +105,9 @@ fn body(state: State, status: &Status, view: &View) -> Markup {
             h2 { "People" }
             p { "Who has mail on this box: their addresses and passwords." }
             a.button href="/people" { "Open people" }
+            h2 { "Mail to others" }
+            p { "What other mail servers must prove before your mail goes to them." }
+            a.button href="/outbound" { "Open mail to others" }
             h2 { "Passphrase and recovery key" }
             p { "Choose another passphrase, or make another recovery key." }
             a.button href="/keys" { "Open keys" }

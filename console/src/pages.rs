@@ -2,14 +2,14 @@
 
 use crate::answer::Outcome;
 use crate::parts::{Note, View};
-use crate::people;
+use crate::post::ask;
 use crate::routes::{Console, plain, typed};
 use crate::state::State;
 use crate::way::{Visit, Way};
-use crate::{keys_page, page, paper_page, people_page, tokens};
+use crate::{keys_page, outbound, outbound_page, page, paper_page, people, people_page, tokens};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use control::{Secret, Status};
+use control::{Request, Secret, Status};
 
 /// A place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Place {
     Forgot,
     /// `/people`, while the disk is open.
     People,
+    /// `/outbound`, while the disk is open.
+    Outbound,
 }
 
 impl Place {
@@ -33,6 +35,7 @@ impl Place {
             "/keys/confirm" => Self::Front,
             path if path.starts_with("/keys") || path.starts_with("/usb-key") => Self::Keys,
             path if path.starts_with("/people") => Self::People,
+            path if path.starts_with("/outbound") => Self::Outbound,
             _ => Self::Front,
         }
     }
@@ -44,13 +47,23 @@ impl Place {
             Self::Keys => "/keys",
             Self::Forgot => "/forgot",
             Self::People => "/people",
+            Self::Outbound => "/outbound",
+        }
+    }
+
+    /// What is asked for to show it, by a browser that has proved the passphrase.
+    fn behind_proof(self) -> Option<fn(Secret) -> Request> {
+        match self {
+            Self::People => Some(people::look),
+            Self::Outbound => Some(outbound::look),
+            Self::Front | Self::Keys | Self::Forgot => None,
         }
     }
 
     fn is_there(self, state: State) -> bool {
         match self {
             Self::Front => true,
-            Self::Keys | Self::People => state == State::Open,
+            Self::Keys | Self::People | Self::Outbound => state == State::Open,
             Self::Forgot => matches!(state, State::Locked | State::Damaged),
         }
     }
@@ -94,43 +107,55 @@ pub async fn after(
     };
     let place = Some(Place::of(path)).filter(|place| place.is_there(State::of(&status)));
     let place = place.unwrap_or(Place::Front);
-    match (place, session) {
-        (Place::People, Some(session)) => {
-            people_after(console, visit, &status, outcome, &session).await
+    match (place.behind_proof(), session) {
+        (Some(look), Some(session)) => {
+            let outcome = looked(console, outcome, look, &session).await;
+            proved(console, visit, &status, place, &outcome, &session)
         }
         _ => draw(console, visit, &status, place, Some(&note)),
     }
 }
 
-/// The list, or what keeps it back.
-async fn people_after(
+/// What became of the form, and what the page shows; or what keeps that back.
+async fn looked(
+    console: &Console,
+    outcome: Outcome,
+    look: fn(Secret) -> Request,
+    session: &Secret,
+) -> Outcome {
+    let known = outcome.addresses.is_some() || outcome.outbound.is_some();
+    if known || outcome.asks_for_passphrase() {
+        return outcome;
+    }
+    let seen = ask(console, look(session.clone()), "").await;
+    if !seen.ok() {
+        return seen;
+    }
+    Outcome {
+        addresses: seen.addresses,
+        outbound: seen.outbound,
+        ..outcome
+    }
+}
+
+fn proved(
     console: &Console,
     visit: &Visit,
     status: &Status,
-    mut outcome: Outcome,
+    place: Place,
+    outcome: &Outcome,
     session: &Secret,
 ) -> String {
-    if !outcome.asks_for_passphrase() && outcome.addresses.is_none() {
-        let listed = people::list_for(console, session).await;
-        if listed.ok() {
-            outcome.addresses = listed.addresses;
-        } else {
-            outcome = listed;
-        }
-    }
     let note = outcome.note();
     if outcome.asks_for_passphrase() {
-        return draw(console, visit, status, Place::People, Some(&note));
+        return draw(console, visit, status, place, Some(&note));
     }
-    let addresses = outcome.addresses.as_deref();
-    with(
-        console,
-        visit,
-        Some(status),
-        Some(&note),
-        Some(session),
-        |view| people_page::listed(view, addresses),
-    )
+    let drawn = |view: &View| match place {
+        Place::Outbound => outbound_page::set(view, outcome.outbound.as_ref()),
+        _ => people_page::listed(view, outcome.addresses.as_deref()),
+    };
+    let (status, note, session) = (Some(status), Some(&note), Some(session));
+    with(console, visit, status, note, session, drawn)
 }
 
 fn draw(
@@ -141,7 +166,7 @@ fn draw(
     note: Option<&Note>,
 ) -> String {
     // A browser without scripts keeps it in the page and sends it with the passphrase.
-    let session = (place == Place::People).then(tokens::session);
+    let session = place.behind_proof().map(|_| tokens::session());
     with(
         console,
         visit,
@@ -153,6 +178,7 @@ fn draw(
             Place::Keys => keys_page::keys(status, view),
             Place::Forgot => keys_page::forgot(status, view),
             Place::People => people_page::people(view),
+            Place::Outbound => outbound_page::outbound(view),
         },
     )
 }

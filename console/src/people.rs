@@ -13,7 +13,7 @@
 //! whoever listens in the home network learns no addresses. For a browser without
 //! scripts the console makes the secret, in the forms of the page over TLS.
 
-use crate::answer::{MALFORMED, Outcome, Problem};
+use crate::answer::{MALFORMED, Problem};
 use crate::pages::{self, Place};
 use crate::people_page;
 use crate::post::{Order, form};
@@ -21,12 +21,12 @@ use crate::routes::{Console, typed};
 use crate::sealed::{PeopleContents, SealedAnswer};
 use crate::way::Visit;
 use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
-use control::{PeopleRequest, Refusal, Request, Secret};
+use control::{Outbound, PeopleRequest, Refusal, Request, Secret};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The answer to a post about people that reached the supervisor. One that did
-/// not is answered by [`crate::routes::Answer`].
+/// The answer to a post about people, or about mail on its way out, that reached the
+/// supervisor. One that did not is answered by [`crate::routes::Answer`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PeopleAnswer {
     /// Whether it was done.
@@ -49,6 +49,9 @@ pub struct Told {
     pub about: Option<About>,
     /// Who has mail here now; `None` when it was not asked or not done.
     pub addresses: Option<Vec<String>>,
+    /// How mail goes out now; `None` when it was not asked or not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Outbound>,
 }
 
 /// The part of the page that a refusal is about.
@@ -61,6 +64,8 @@ pub enum About {
     Session,
     /// The field of the address.
     Address,
+    /// The field of the domain of others.
+    Domain,
     /// The field of the person's password.
     Password,
     /// The mail service is starting; ask again by yourself.
@@ -79,6 +84,7 @@ impl About {
             | Refusal::TooSoon => Self::Passphrase,
             Refusal::NoSession => Self::Session,
             Refusal::BadAddress => Self::Address,
+            Refusal::BadDomain => Self::Domain,
             Refusal::BadPassword => Self::Password,
             Refusal::NotReady => Self::Starting,
             Refusal::WrongSetupCode | Refusal::TooLate | Refusal::WrongState | Refusal::Failed => {
@@ -109,7 +115,8 @@ async fn script() -> Response {
     typed(StatusCode::OK, kind, people_page::SCRIPT)
 }
 
-fn prove(contents: PeopleContents) -> Result<Order, Problem> {
+/// Begins a session, which counts for every page that asks for one.
+pub fn prove(contents: PeopleContents) -> Result<Order, Problem> {
     let PeopleContents {
         session: Some(session),
         passphrase: Some(passphrase),
@@ -138,8 +145,7 @@ fn list(contents: PeopleContents) -> Result<Order, Problem> {
     else {
         return Err(MALFORMED);
     };
-    let what = PeopleRequest::List;
-    let request = Request::People { session, what };
+    let request = look(session);
     Ok(Order { request, done: "" })
 }
 
@@ -194,14 +200,8 @@ fn remove(contents: PeopleContents) -> Result<Order, Problem> {
     Ok(Order { request, done })
 }
 
-/// Who has mail, for the page that follows a form.
-pub async fn list_for(console: &Console, session: &Secret) -> Outcome {
-    let request = Request::People {
-        session: session.clone(),
-        what: PeopleRequest::List,
-    };
-    let reply = console.supervisor.change(request).await;
-    reply
-        .and_then(|reply| Outcome::of(reply, ""))
-        .unwrap_or_else(|no_answer| Problem::from(no_answer).into())
+/// Who has mail here.
+pub fn look(session: Secret) -> Request {
+    let what = PeopleRequest::List;
+    Request::People { session, what }
 }

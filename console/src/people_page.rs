@@ -5,13 +5,15 @@
 //! field that an error belongs to (`about` in the answer). A browser without scripts
 //! gets the list in the answer to a form ([`listed`]).
 
-use crate::parts::{View, show};
+use crate::parts::View;
+use crate::proof::{again, error, password, prove};
 use maud::{Markup, html};
 
 /// `/people.js`.
 pub const SCRIPT: &str = concat!(
     include_str!("../assets/seal.js"),
     include_str!("../assets/hold.js"),
+    include_str!("../assets/proof.js"),
     include_str!("../assets/people.js")
 );
 
@@ -24,7 +26,7 @@ pub fn people(view: &View) -> String {
             p { "Everybody who has mail on this box has an address and a password for the mail \
                  program." }
             (view.answer())
-            (prove(view))
+            (prove(view, "/people/prove"))
             div #people hidden {
                 ul #list {}
                 p #nobody { "Nobody has an address yet." }
@@ -51,41 +53,12 @@ pub fn listed(view: &View, addresses: Option<&[String]>) -> String {
                     (add(view))
                     (mail_program(view.name))
                 }
-                None => (again(view)),
+                None => (again(view, "/people/list")),
             }
         }
         p.back { a href="/" { "Back to the box" } }
     };
     view.frame("People", "/people.js", false, &content)
-}
-
-fn again(view: &View) -> Markup {
-    html! {
-        form method=[view.method()] action=[view.action("/people/list")] {
-            (view.hidden())
-            button type="submit" { "Look again" }
-        }
-    }
-}
-
-fn prove(view: &View) -> Markup {
-    html! {
-        form #prove data-post="/people/prove" method=[view.method()]
-            action=[view.action("/people/prove")] autocomplete="off" novalidate {
-            (view.hidden())
-            label {
-                "Passphrase of the box"
-                input type="password" data-field="passphrase" name=[view.named("passphrase")]
-                    autocomplete="current-password" autocapitalize="none" autocorrect="off"
-                    spellcheck="false";
-            }
-            (error("passphrase"))
-            (show())
-            p.small { "It shows that the box is yours, and counts for 15 minutes. Checking it \
-                       takes up to a minute." }
-            button type="submit" { "Continue" }
-        }
-    }
 }
 
 fn add(view: &View) -> Markup {
@@ -164,25 +137,6 @@ fn mail_program(name: &str) -> Markup {
         }
         p.small { "The mail program asks once whether it may trust the box: the certificate is \
                    the box's own." }
-    }
-}
-
-fn password(label: &str, view: &View) -> Markup {
-    html! {
-        label {
-            (label)
-            input type="password" data-field="password" name=[view.named("password")]
-                autocomplete="new-password" autocapitalize="none" autocorrect="off"
-                spellcheck="false";
-        }
-        (error("password"))
-        (show())
-    }
-}
-
-fn error(field: &str) -> Markup {
-    html! {
-        p.note.bad data-error=(field) role="alert" hidden {}
     }
 }
 

@@ -119,14 +119,19 @@ async fn answer(
 async fn carry_out(console: &Console, long: &LongRequest, order: Order) -> Outcome {
     let quick = matches!(
         order.request,
-        Request::People { .. } | Request::Restart | Request::PowerOff
+        Request::People { .. } | Request::Outbound { .. } | Request::Restart | Request::PowerOff
     );
     if !quick {
         long.begin();
     }
-    let reply = console.supervisor.change(order.request).await;
+    ask(console, order.request, order.done).await
+}
+
+/// What becomes of a request; `done` are the words when it was done.
+pub async fn ask(console: &Console, request: Request, done: &str) -> Outcome {
+    let reply = console.supervisor.change(request).await;
     reply
-        .and_then(|reply: Reply| Outcome::of(reply, order.done))
+        .and_then(|reply: Reply| Outcome::of(reply, done))
         .unwrap_or_else(|no_answer| Problem::from(no_answer).into())
 }
 

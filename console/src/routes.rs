@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `GET /` | the page for the state the box is in |
 //! | `GET /people` `/people.js`, `POST /people/…` | `people.rs` |
+//! | `GET /outbound` `/outbound.js`, `POST /outbound/…` | `outbound.rs` |
 //! | `GET /keys` `/forgot`, `POST /keys/…` `/recover` `/factory-reset` | `keys.rs` |
 //! | `GET /usb-key`, `POST /usb-key/…` | `usb_page.rs` |
 //! | `GET /status` | [`crate::state::Shown`] as JSON |
@@ -21,7 +22,7 @@ use crate::state::{Shown, State};
 use crate::supervisor::Supervisor;
 use crate::tokens::Tokens;
 use crate::way::Visit;
-use crate::{keys, people, usb_page};
+use crate::{keys, outbound, people, usb_page};
 use axum::{
     Router,
     body::Body,
@@ -73,6 +74,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/restart", bare(restart))
         .route("/power", bare(power))
         .merge(people::routes())
+        .merge(outbound::routes())
         .merge(keys::routes())
         .merge(usb_page::routes())
         .fallback(async || {

@@ -88,31 +88,28 @@ pub struct KeysContents {
 /// Text that says which post it is good for.
 pub trait Bound {
     /// Whether a listener shall learn nothing of the answer's words either.
-    const PRIVATE: bool = false;
+    const PRIVATE: bool;
 
     /// The path of the form and the token.
     fn bound_to(&self) -> (&str, &str);
 }
 
-impl Bound for Contents {
-    fn bound_to(&self) -> (&str, &str) {
-        (&self.purpose, &self.token)
-    }
-}
+/// Binds contents by their fields `purpose` and `token`.
+macro_rules! bound {
+    (private: $private:literal; $($contents:ty),+) => {
+        $(impl $crate::sealed::Bound for $contents {
+            const PRIVATE: bool = $private;
 
-impl Bound for PeopleContents {
-    const PRIVATE: bool = true;
-
-    fn bound_to(&self) -> (&str, &str) {
-        (&self.purpose, &self.token)
-    }
+            fn bound_to(&self) -> (&str, &str) {
+                (&self.purpose, &self.token)
+            }
+        })+
+    };
 }
+pub(crate) use bound;
 
-impl Bound for KeysContents {
-    fn bound_to(&self) -> (&str, &str) {
-        (&self.purpose, &self.token)
-    }
-}
+bound!(private: false; Contents, KeysContents);
+bound!(private: true; PeopleContents);
 
 /// An answer as it travels; both fields are standard base64.
 #[derive(Debug, Clone, Serialize, Deserialize)]

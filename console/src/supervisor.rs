@@ -5,7 +5,7 @@
 //! in a task of its own: neither a closed browser nor a short timeout can cut
 //! one in the middle and leave its answer to the next asker. While such a
 //! long request is under way, the console itself says [`Disk::Working`]; while
-//! one about people is, it says what it knew before.
+//! one about people, mail or keys is, it says what it knew before.
 
 use control::{Disk, Reply, Request, Status, wire, wire::WireError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +110,7 @@ impl Supervisor {
             request,
             Request::Prove { .. }
                 | Request::People { .. }
+                | Request::Outbound { .. }
                 | Request::ChangePassphrase { .. }
                 | Request::NewRecoveryKey { .. }
                 | Request::ConfirmRecoveryKey { .. }

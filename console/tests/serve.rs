@@ -1,12 +1,14 @@
 //! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
 //! supervisor at the other end of the control stream.
 
+mod outbound;
 mod support;
 mod without_scripts;
 
 use console::keys::Paper;
 use console::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedBox, seal};
 use control::{Disk, PeopleRequest, Refusal, Reply, Request, Secret};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -57,21 +59,27 @@ fn people_contents(path: &str) -> PeopleContents {
 }
 
 impl Box {
-    /// A good token around these contents, and what opens the answer.
-    fn people_post(&self, path: &str, contents: PeopleContents) -> (Value, AnswerKey) {
+    /// A good token around contents that name it, and what opens the answer.
+    fn sealed_post<T: Serialize>(&self, contents: impl FnOnce(String) -> T) -> (Value, AnswerKey) {
         let (token, key) = self.page();
-        let contents = PeopleContents {
-            purpose: path.into(),
-            token: token.clone(),
-            ..contents
-        };
-        let (sealed, opens) = seal(&key, &contents).unwrap();
+        let (sealed, opens) = seal(&key, &contents(token.clone())).unwrap();
         (json!({ "token": token, "box": sealed }), opens)
+    }
+
+    fn people_post(&self, path: &str, contents: PeopleContents) -> (Value, AnswerKey) {
+        self.sealed_post(|token| PeopleContents {
+            purpose: path.into(),
+            token,
+            ..contents
+        })
     }
 
     /// Posts it; the answer, and what it tells its asker.
     fn people(&self, path: &str) -> (Response, Value) {
-        let (body, opens) = self.people_post(path, people_contents(path));
+        self.told(path, self.people_post(path, people_contents(path)))
+    }
+
+    fn told(&self, path: &str, (body, opens): (Value, AnswerKey)) -> (Response, Value) {
         let response = self.post(path, &body);
         let sealed = serde_json::from_value(response.json()["box"].clone()).unwrap();
         (response, opens.open(&sealed).unwrap())
@@ -111,16 +119,12 @@ fn a_claim_carries_the_setup_code() {
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
 impl Box {
-    /// A good post about the keys, and what opens the answer.
     fn keys_post(&self, path: &str, contents: KeysContents) -> (Value, AnswerKey) {
-        let (token, key) = self.page();
-        let contents = KeysContents {
+        self.sealed_post(|token| KeysContents {
             purpose: path.into(),
-            token: token.clone(),
+            token,
             ..contents
-        };
-        let (sealed, opens) = seal(&key, &contents).unwrap();
-        (json!({ "token": token, "box": sealed }), opens)
+        })
     }
 }
 
@@ -260,6 +264,7 @@ fn each_refusal_has_its_status_and_its_words() {
         (Refusal::WrongState, 409),
         (Refusal::NoSession, 401),
         (Refusal::BadAddress, 400),
+        (Refusal::BadDomain, 400),
         (Refusal::BadPassword, 400),
         (Refusal::NotReady, 503),
         (Refusal::Failed, 500),
@@ -458,6 +463,8 @@ fn every_answer_carries_the_protective_headers() {
         "/page.js",
         "/people",
         "/people.js",
+        "/outbound",
+        "/outbound.js",
         "/nacl-fast.min.js",
         "/nothing",
     ] {
@@ -643,6 +650,7 @@ fn each_refusal_about_people_is_told_beside_its_field() {
         (Refusal::TooSoon, 429, "passphrase"),
         (Refusal::NoSession, 401, "session"),
         (Refusal::BadAddress, 400, "address"),
+        (Refusal::BadDomain, 400, "domain"),
         (Refusal::BadPassword, 400, "password"),
         (Refusal::NotReady, 503, "starting"),
         (Refusal::WrongState, 409, "box"),

@@ -9,6 +9,7 @@
 
 pub mod damage;
 pub mod messages;
+pub mod outbound;
 pub mod people;
 pub mod pid1;
 pub mod recovery_key;
@@ -18,6 +19,7 @@ pub mod wire;
 
 pub use damage::{Damage, DamageKind};
 pub use messages::{Disk, Refusal, Reply, Request, Status};
+pub use outbound::{Outbound, OutboundRequest};
 pub use people::PeopleRequest;
 pub use recovery_key::{RecoveryKey, Typo};
 pub use secret::Secret;

@@ -4,6 +4,7 @@
 //! enum is the whole power of whoever takes the console over.
 
 use crate::damage::Damage;
+use crate::outbound::{Outbound, OutboundRequest};
 use crate::people::PeopleRequest;
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -70,8 +71,8 @@ pub enum Request {
         /// As in [`Request::TurnUsbKeyOn`].
         passphrase: Secret,
     },
-    /// Begin a browser's session, which may see and change the people for 15
-    /// minutes: whoever reaches the page of an open box has not shown yet that
+    /// Begin a browser's session, which may see and change the people, and how mail
+    /// goes out, for 15 minutes: whoever reaches the page of an open box has not shown yet that
     /// it is theirs. The browser makes the session's secret itself.
     Prove {
         /// The passphrase of the encrypted disk.
@@ -85,6 +86,13 @@ pub enum Request {
         session: Secret,
         /// What exactly.
         what: PeopleRequest,
+    },
+    /// See or change how mail goes out.
+    Outbound {
+        /// As in [`Request::Prove`].
+        session: Secret,
+        /// What exactly.
+        what: OutboundRequest,
     },
     /// Say on the box's own screen by which certificate the page can be known. A
     /// console may do so once.
@@ -112,6 +120,8 @@ pub enum Reply {
         /// At most 100.
         addresses: Vec<String>,
     },
+    /// Answer to a [`Request::Outbound`] that was done: what is set now.
+    Outbound(Outbound),
     /// The recovery key that was just made. The supervisor keeps no copy.
     RecoveryKey {
         /// Twelve words with a blank between them.
@@ -203,6 +213,8 @@ pub enum Refusal {
     BadAddress,
     /// A person's password is too short, too long or can't be typed.
     BadPassword,
+    /// Not a domain, or there is no room for it, or no exception.
+    BadDomain,
     /// The mail service is still starting.
     NotReady,
     /// The disk or a tool failed.

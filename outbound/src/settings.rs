@@ -71,6 +71,60 @@ pub enum Allow {
     Plaintext,
 }
 
+/// As many exceptions as a page can show: who needs more wants no rule at all.
+pub const MOST_EXCEPTIONS: usize = 100;
+
+/// Why something is not set. The words are for the owner.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Not a domain.
+    #[error(
+        "This is not a whole domain. Write what stands behind the @ in the mail address, like \
+         example.org."
+    )]
+    Domain,
+    /// A domain in another script than the DNS has (RFC 5890 section 2.3.2.1).
+    #[error(
+        "Write the domain with the letters a to z, digits and hyphens only. One with other \
+         letters has such a form as well; it begins with xn--."
+    )]
+    NotAscii,
+    /// There is no room for another one.
+    #[error("There are {MOST_EXCEPTIONS} exceptions already. Remove one first.")]
+    Full,
+    /// Nothing to remove.
+    #[error("There is no exception for {0}. Reload the page to see which there are.")]
+    NoException(String),
+}
+
+/// Reads a domain as a person types it: the part of an address behind the @. Capitals
+/// become small letters, and the dot at the end of a DNS name goes.
+///
+/// # Errors
+/// The words say what to type instead.
+pub fn domain_name(typed: &str) -> Result<String, SettingsError> {
+    let typed = typed.trim();
+    if !typed.is_ascii() {
+        return Err(SettingsError::NotAscii);
+    }
+    let name = typed.strip_suffix('.').unwrap_or(typed);
+    let name = name.to_ascii_lowercase();
+    // RFC 1123 section 2.1: no hyphen at an end of a label, and no number as the last
+    // one, or it would be an IPv4 address.
+    let is_label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = name.rsplit_once('.').map(|(_, last)| last);
+    let is_domain = name.len() <= 253
+        && name.split('.').all(is_label)
+        && last.is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()));
+    is_domain.then_some(name).ok_or(SettingsError::Domain)
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -134,6 +188,39 @@ impl Settings {
         all.find(|domain| domain.name.eq_ignore_ascii_case(name))
     }
 
+    /// Lowers what is demanded for mail to the domain `typed`, or changes what was
+    /// lowered. [`Self::write`] puts it in force.
+    ///
+    /// # Errors
+    /// When it is no domain, or there are too many.
+    pub fn except(&mut self, typed: &str, allow: Allow) -> Result<(), SettingsError> {
+        let domain = domain_name(typed)?;
+        let mut known = self.exceptions.iter_mut();
+        if let Some(known) = known.find(|known| known.domain == domain) {
+            known.allow = allow;
+        } else if self.exceptions.len() >= MOST_EXCEPTIONS {
+            return Err(SettingsError::Full);
+        } else {
+            self.exceptions.push(Exception { domain, allow });
+        }
+        Ok(())
+    }
+
+    /// Demands everything again for mail to the domain `typed`. [`Self::write`] puts it
+    /// in force.
+    ///
+    /// # Errors
+    /// When there is no exception for it.
+    pub fn remove_exception(&mut self, typed: &str) -> Result<(), SettingsError> {
+        let domain = typed.trim().to_ascii_lowercase();
+        let before = self.exceptions.len();
+        self.exceptions.retain(|known| known.domain != domain);
+        if self.exceptions.len() == before {
+            return Err(SettingsError::NoException(domain));
+        }
+        Ok(())
+    }
+
     /// What the owner lets pass for mail to `domain`.
     pub fn exception(&self, domain: &str) -> Option<Allow> {
         let mut all = self.exceptions.iter();
@@ -182,6 +269,65 @@ mod tests {
             .map(|domain| (&*domain.name, domain.dkim))
             .collect();
         assert_eq!(now, [("b.example", 7), ("c.example", 1)]);
+    }
+
+    #[test]
+    fn an_exception_is_for_one_domain_once_and_can_be_taken_back() {
+        let mut settings = Settings::default();
+        settings.except(" Old.Example. ", Allow::Plaintext).unwrap();
+        settings
+            .except("old.example", Allow::AnyCertificate)
+            .unwrap();
+        let one = [Exception {
+            domain: "old.example".into(),
+            allow: Allow::AnyCertificate,
+        }];
+        assert_eq!(settings.exceptions, one);
+        let none = settings.remove_exception("new.example").unwrap_err();
+        assert!(none.to_string().contains("no exception for new.example"));
+        settings.remove_exception("OLD.example").unwrap();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn a_hundred_exceptions_are_enough_and_one_of_them_can_still_be_changed() {
+        let mut settings = Settings::default();
+        for number in 0..MOST_EXCEPTIONS {
+            let domain = format!("{number}.example");
+            settings.except(&domain, Allow::Plaintext).unwrap();
+        }
+        let another = settings.except("more.example", Allow::Plaintext);
+        assert_eq!(another, Err(SettingsError::Full));
+        settings.except("7.example", Allow::AnyCertificate).unwrap();
+        assert_eq!(settings.exception("7.example"), Some(Allow::AnyCertificate));
+    }
+
+    #[test]
+    fn only_a_whole_domain_in_ascii_has_an_exception() {
+        let long = format!("{}.example", "x".repeat(64));
+        for typed in [
+            "",
+            "localhost",
+            "example..org",
+            ".example.org",
+            "-a.example",
+            "a-.example",
+            "a b.example",
+            "a_b.example",
+            "anna@example.org",
+            "*.example.org",
+            "192.0.2.1",
+            "[192.0.2.1]",
+            "a.example\nb",
+            &long,
+            &"a.".repeat(128),
+        ] {
+            assert_eq!(domain_name(typed), Err(SettingsError::Domain), "{typed:?}");
+        }
+        let umlaut = domain_name("b\u{fc}cher.example").unwrap_err();
+        assert!(umlaut.to_string().contains("begins with xn--"), "{umlaut}");
+        let ascii = domain_name("XN--Bcher-kva.example").unwrap();
+        assert_eq!(ascii, "xn--bcher-kva.example");
     }
 
     #[test]

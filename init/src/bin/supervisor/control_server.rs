@@ -104,6 +104,7 @@ impl Office {
             request,
             Request::Status
                 | Request::People { .. }
+                | Request::Outbound { .. }
                 | Request::PageCertificate { .. }
                 | Request::Restart
                 | Request::PowerOff
@@ -138,6 +139,7 @@ impl Office {
                 session,
             } => self.prove(&passphrase, session),
             Request::People { session, what } => self.people.answer(&session, what),
+            Request::Outbound { session, what } => self.people.answer_outbound(&session, what),
             Request::PageCertificate { sha256 } => lock(&self.certificate).told(&sha256),
             Request::Restart => self.restart(),
             Request::PowerOff => self.power(Power::Off),

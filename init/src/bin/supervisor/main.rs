@@ -36,6 +36,7 @@ mod sys;
 mod updates;
 mod upkeep;
 mod usb_stick;
+mod way_out;
 mod wifi;
 
 use std::sync::Arc;

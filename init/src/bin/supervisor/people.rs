@@ -1,13 +1,13 @@
-//! The people who have mail here, for the page: who may see and change them,
-//! and what the page is told.
+//! The people who have mail here, for the page: who may see and change them (and how
+//! mail goes out, `way_out.rs`), and what the page is told.
 //!
 //! The list itself is the `people` crate's. It is read from the disk for each
 //! request; a hundred lines at most, and Dovecot reads the same file.
 
 mod sessions;
 
-use crate::log;
-use control::{PeopleRequest, Refusal, Reply, Secret};
+use crate::{log, way_out};
+use control::{OutboundRequest, PeopleRequest, Refusal, Reply, Secret};
 use outbound::FileError;
 use outbound::settings::Settings;
 use people::{Address, AddressError, Homes, People, PeopleError};
@@ -70,8 +70,9 @@ impl Place {
 pub struct PeopleStore {
     place: Mutex<Option<Place>>,
     sessions: Mutex<Sessions>,
-    /// Held from reading the list to replacing it; hashing a password takes a
-    /// few hundred milliseconds on a Pi. Nothing else waits for it.
+    /// Held from reading a file to replacing it; hashing a password takes a
+    /// few hundred milliseconds on a Pi. Nothing else waits for it. The people's
+    /// domains and the settings of mail on its way out are in one file.
     changing: Mutex<()>,
 }
 
@@ -102,6 +103,23 @@ impl PeopleStore {
     }
 
     fn answer_at(&self, session: &Secret, request: PeopleRequest, now: Instant) -> Reply {
+        self.proved(session, now, |place| {
+            let carried_out = carry_out(place, request);
+            carried_out.map_or_else(Reply::from, |addresses| Reply::People { addresses })
+        })
+    }
+
+    /// The same for a request about mail on its way out.
+    pub fn answer_outbound(&self, session: &Secret, request: OutboundRequest) -> Reply {
+        self.proved(session, Instant::now(), |place| {
+            let carried_out = way_out::carry_out(place, request);
+            carried_out.map_or_else(Reply::from, Reply::Outbound)
+        })
+    }
+
+    /// Lets it be done if the session has proved the passphrase, and nothing else
+    /// beside it.
+    fn proved(&self, session: &Secret, now: Instant, act: impl FnOnce(&Place) -> Reply) -> Reply {
         if !lock(&self.sessions).holds(session, now) {
             let words = "For your safety this ends after 15 minutes. Give the passphrase again.";
             return refused(Refusal::NoSession, words.into(), 0);
@@ -111,10 +129,7 @@ impl PeopleStore {
             return refused(Refusal::NotReady, words.into(), STARTING);
         };
         let _one_at_a_time = lock(&self.changing);
-        match carry_out(&place, request) {
-            Ok(addresses) => Reply::People { addresses },
-            Err(error) => error.into(),
-        }
+        act(&place)
     }
 }
 
@@ -172,7 +187,8 @@ fn carry_out(place: &Place, request: PeopleRequest) -> Result<Vec<String>, Troub
     Ok(addresses.map(|person| person.address.to_string()).collect())
 }
 
-fn refused(refusal: Refusal, words: String, retry_after: u64) -> Reply {
+/// Nothing was changed.
+pub fn refused(refusal: Refusal, words: String, retry_after: u64) -> Reply {
     Reply::Refused {
         refusal,
         words,
@@ -186,7 +202,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::fs;
     use std::time::Duration;
@@ -197,12 +213,12 @@ mod tests {
         Secret::new(text.to_owned())
     }
 
-    fn session() -> Secret {
+    pub fn session() -> Secret {
         secret(&"s".repeat(44))
     }
 
     /// A store with a session, and its folder.
-    fn store() -> (PeopleStore, tempfile::TempDir) {
+    pub fn store() -> (PeopleStore, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let place = Place {
             people: folder.path().join("people"),
@@ -252,7 +268,7 @@ mod tests {
     }
 
     /// Why it was refused, the words, and seconds to wait.
-    fn refusal(reply: Reply) -> (Refusal, String, u64) {
+    pub fn refusal(reply: Reply) -> (Refusal, String, u64) {
         match reply {
             Reply::Refused {
                 refusal,

@@ -1,0 +1,24 @@
+// The page of mail to others.
+
+function startOutbound() {
+  const part = (id) => document.getElementById(id);
+
+  function problem(form, typed) {
+    if (form.id === "except" && !typed(form, "domain").trim()) {
+      return ["domain", "Please give a domain, like old.example.org."];
+    }
+    return null;
+  }
+
+  function show({ outbound }, prepare) {
+    const rows = outbound.exceptions.map(({ domain, allow }) =>
+      fillTemplate(allow, { domain }, prepare));
+    part("list").replaceChildren(...rows);
+    part("none").hidden = rows.length > 0;
+  }
+
+  const clear = () => part("list").replaceChildren();
+  startProof({ look: "/outbound/see", content: "outbound", problem, show, clear });
+}
+
+startOutbound();

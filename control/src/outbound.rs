@@ -1,0 +1,71 @@
+//! What a session may see and set of mail on its way out.
+
+use serde::{Deserialize, Serialize};
+
+/// Part of [`crate::Request::Outbound`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "outbound", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OutboundRequest {
+    /// What is set.
+    See,
+    /// Demand less for mail to one domain.
+    Except {
+        /// As it was typed.
+        domain: String,
+        /// How much less.
+        allow: Allow,
+    },
+    /// Demand everything again for mail to one domain.
+    RemoveException {
+        /// One in the list.
+        domain: String,
+    },
+}
+
+/// What is set, for the page. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Outbound {
+    /// At most 100, in the order of arrival.
+    pub exceptions: Vec<Exception>,
+}
+
+/// One domain, for which less is demanded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Exception {
+    /// In lower case.
+    pub domain: String,
+    /// How much less.
+    pub allow: Allow,
+}
+
+/// How much less is demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allow {
+    /// TLS, with any certificate.
+    AnyCertificate,
+    /// No TLS, where the other side has none.
+    Plaintext,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reply, wire};
+
+    #[test]
+    fn a_full_list_of_the_longest_domains_fits_a_line() {
+        let longest = Exception {
+            domain: "x".repeat(253),
+            allow: Allow::AnyCertificate,
+        };
+        let reply = Reply::Outbound(Outbound {
+            exceptions: vec![longest; 100],
+        });
+        let mut bytes = Vec::new();
+        wire::write(&mut bytes, &reply).unwrap();
+        assert_eq!(wire::read::<Reply>(&mut bytes.as_slice()).unwrap(), reply);
+    }
+}

@@ -1,0 +1,187 @@
+//! How mail goes out, for the page: what the owner has set, and how it is changed.
+//!
+//! The settings are the crate `outbound`'s, in files that the services read. The log
+//! says that something was changed and never for whom: it gets no domain.
+
+use crate::log;
+use crate::people::{Place, refused};
+use control::outbound::{Allow, Exception};
+use control::{Outbound, OutboundRequest, Refusal, Reply};
+use outbound::FileError;
+use outbound::settings::{self, Settings, SettingsError};
+
+/// Why a request was not carried out. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// What was typed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<Trouble> for Reply {
+    fn from(trouble: Trouble) -> Self {
+        let refusal = match &trouble {
+            Trouble::Settings(_) => Refusal::BadDomain,
+            Trouble::File(_) => {
+                log::line(&format!("outbound: {trouble}"));
+                let words = format!("The settings were not changed: {trouble}.");
+                return refused(Refusal::Failed, words, 0);
+            }
+        };
+        refused(refusal, trouble.to_string(), 0)
+    }
+}
+
+/// Does it and says what is set afterwards. The caller sees to it that no other
+/// request is at the same files.
+///
+/// # Errors
+/// When what was typed can't be set, or the disk fails.
+pub fn carry_out(place: &Place, request: OutboundRequest) -> Result<Outbound, Trouble> {
+    // `tls-policy` reads them for every message: an exception counts at once.
+    let mut settings = Settings::read(&place.outbound)?;
+    match request {
+        OutboundRequest::See => {}
+        OutboundRequest::Except { domain, allow } => {
+            settings.except(&domain, allowed(allow))?;
+            settings.write(&place.outbound)?;
+            log::line("outbound: an exception was set");
+        }
+        OutboundRequest::RemoveException { domain } => {
+            settings.remove_exception(&domain)?;
+            settings.write(&place.outbound)?;
+            log::line("outbound: an exception was removed");
+        }
+    }
+    let exceptions = settings.exceptions.into_iter().map(|exception| Exception {
+        domain: exception.domain,
+        allow: shown(exception.allow),
+    });
+    Ok(Outbound {
+        exceptions: exceptions.collect(),
+    })
+}
+
+fn allowed(allow: Allow) -> settings::Allow {
+    match allow {
+        Allow::AnyCertificate => settings::Allow::AnyCertificate,
+        Allow::Plaintext => settings::Allow::Plaintext,
+    }
+}
+
+fn shown(allow: settings::Allow) -> Allow {
+    match allow {
+        settings::Allow::AnyCertificate => Allow::AnyCertificate,
+        settings::Allow::Plaintext => Allow::Plaintext,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::people::PeopleStore;
+    use crate::people::tests::{refusal, session, store};
+    use control::{PeopleRequest, Secret};
+
+    fn ask(store: &PeopleStore, request: OutboundRequest) -> Reply {
+        store.answer_outbound(&session(), request)
+    }
+
+    fn seen(store: &PeopleStore, request: OutboundRequest) -> Outbound {
+        match ask(store, request) {
+            Reply::Outbound(seen) => seen,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn except(domain: &str, allow: Allow) -> OutboundRequest {
+        let domain = domain.into();
+        OutboundRequest::Except { domain, allow }
+    }
+
+    fn remove(domain: &str) -> OutboundRequest {
+        let domain = domain.into();
+        OutboundRequest::RemoveException { domain }
+    }
+
+    #[test]
+    fn an_exception_is_in_force_for_the_services_until_it_is_removed() {
+        let (store, folder) = store();
+        let folder = folder.path().join("outbound");
+        assert!(seen(&store, OutboundRequest::See).exceptions.is_empty());
+        let now = seen(&store, except("Old.Example", Allow::Plaintext));
+        let one = Exception {
+            domain: "old.example".into(),
+            allow: Allow::Plaintext,
+        };
+        assert_eq!(now.exceptions, [one]);
+        let read = || Settings::read(&folder).unwrap().exception("old.example");
+        assert_eq!(read(), Some(settings::Allow::Plaintext));
+        seen(&store, except("old.example", Allow::AnyCertificate));
+        assert_eq!(read(), Some(settings::Allow::AnyCertificate));
+        assert!(seen(&store, remove("old.example")).exceptions.is_empty());
+        assert_eq!(read(), None);
+    }
+
+    #[test]
+    fn exceptions_and_the_people_s_domains_leave_each_other_alone() {
+        let (store, folder) = store();
+        seen(&store, except("old.example", Allow::Plaintext));
+        let password = Secret::new("annas first password".into());
+        let address = "anna@home.example".into();
+        let add = PeopleRequest::Add { address, password };
+        assert!(matches!(
+            store.answer(&session(), add),
+            Reply::People { .. }
+        ));
+        seen(&store, except("older.example", Allow::Plaintext));
+        let settings = Settings::read(&folder.path().join("outbound")).unwrap();
+        assert!(settings.domain("home.example").is_some());
+        assert_eq!(settings.exceptions.len(), 2);
+    }
+
+    #[test]
+    fn a_browser_that_has_proved_nothing_sees_and_sets_nothing() {
+        let (store, folder) = store();
+        let other = Secret::new("t".repeat(44));
+        for request in [
+            OutboundRequest::See,
+            except("old.example", Allow::Plaintext),
+            remove("old.example"),
+        ] {
+            let (why, ..) = refusal(store.answer_outbound(&other, request));
+            assert_eq!(why, Refusal::NoSession);
+        }
+        assert!(!folder.path().join("outbound/settings.json").exists());
+    }
+
+    #[test]
+    fn what_is_no_domain_is_told_and_not_set() {
+        let (store, folder) = store();
+        for (request, part) in [
+            (except("localhost", Allow::Plaintext), "a whole domain"),
+            (except("b\u{fc}cher.example", Allow::Plaintext), "xn--"),
+            (remove("old.example"), "no exception for old.example"),
+        ] {
+            let (why, words, _) = refusal(ask(&store, request));
+            assert_eq!(why, Refusal::BadDomain);
+            assert!(words.contains(part), "{words}");
+        }
+        assert!(!folder.path().join("outbound/settings.json").exists());
+    }
+
+    #[test]
+    fn damaged_settings_are_named_and_left_alone() {
+        let (store, folder) = store();
+        let file = folder.path().join("outbound/settings.json");
+        std::fs::write(&file, "{}").unwrap();
+        let request = except("old.example", Allow::Plaintext);
+        let (why, words, _) = refusal(ask(&store, request));
+        assert_eq!(why, Refusal::Failed);
+        assert!(words.contains("settings.json"), "{words}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+    }
+}
