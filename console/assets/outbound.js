@@ -15,6 +15,9 @@ function startOutbound() {
       fillTemplate(allow, { domain }, prepare));
     part("list").replaceChildren(...rows);
     part("none").hidden = rows.length > 0;
+    const hours = (name) => part("hours").querySelector(`[data-field=${name}]`);
+    hours("warn").value = outbound.warn_after_hours;
+    hours("give_up").value = outbound.give_up_after_hours;
   }
 
   const clear = () => part("list").replaceChildren();

@@ -70,6 +70,8 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
     let mut addresses = Vec::new();
     let mut outbound = Outbound {
         exceptions: Vec::new(),
+        give_up_after_hours: 48,
+        warn_after_hours: 4,
     };
     let mut usb_key = false;
     loop {
@@ -130,6 +132,10 @@ fn set(outbound: &mut Outbound, what: OutboundRequest) {
         }
         OutboundRequest::RemoveException { domain } => {
             outbound.exceptions.retain(|known| known.domain != domain);
+        }
+        OutboundRequest::SetHours { give_up, warn } => {
+            outbound.give_up_after_hours = give_up.parse().unwrap_or(48);
+            outbound.warn_after_hours = warn.parse().unwrap_or(4);
         }
     }
 }

@@ -287,6 +287,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
         | Refusal::BadRecoveryKey
         | Refusal::BadAddress
         | Refusal::BadDomain
+        | Refusal::BadHours
         | Refusal::BadPassword => StatusCode::BAD_REQUEST,
         Refusal::TooSoon => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongSetupCode => StatusCode::FORBIDDEN,

@@ -7,6 +7,7 @@
 //! | `POST /outbound/see` | session | the same, with what is set |
 //! | `POST /outbound/except` | session, domain, allow | the same |
 //! | `POST /outbound/demand` | session, domain | the same |
+//! | `POST /outbound/hours` | session, give_up, warn | the same |
 //!
 //! A session is one of `people.rs`: the passphrase that was given there counts here.
 
@@ -69,7 +70,24 @@ pub struct ExceptionContents {
     pub allow: Allow,
 }
 
-bound!(private: true; SessionContents, DomainContents, ExceptionContents);
+/// What is inside a box about the hours, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoursContents {
+    /// The path that the box is meant for.
+    #[serde(rename = "for")]
+    pub purpose: String,
+    /// The token that was sent beside the box.
+    pub token: String,
+    /// The browser's own secret.
+    pub session: Secret,
+    /// As it was typed.
+    pub give_up: String,
+    /// As it was typed.
+    pub warn: String,
+}
+
+bound!(private: true; SessionContents, DomainContents, ExceptionContents, HoursContents);
 
 /// Its part of the router.
 pub fn routes() -> Router<Arc<Console>> {
@@ -80,6 +98,7 @@ pub fn routes() -> Router<Arc<Console>> {
         .route("/outbound/see", form(see))
         .route("/outbound/except", form(except))
         .route("/outbound/demand", form(demand))
+        .route("/outbound/hours", form(hours))
 }
 
 async fn page(Shared(console): Shared<Arc<Console>>, visit: Visit) -> Response {
@@ -107,6 +126,13 @@ fn demand(contents: DomainContents) -> Result<Order, Problem> {
     let domain = contents.domain;
     let what = OutboundRequest::RemoveException { domain };
     let done = "The exception was removed. That domain must prove itself like any other.";
+    Ok(order(contents.session, what, done))
+}
+
+fn hours(contents: HoursContents) -> Result<Order, Problem> {
+    let HoursContents { give_up, warn, .. } = contents;
+    let what = OutboundRequest::SetHours { give_up, warn };
+    let done = "The hours are set. Mail that waits already waits so long too.";
     Ok(order(contents.session, what, done))
 }
 

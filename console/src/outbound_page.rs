@@ -29,6 +29,7 @@ pub fn outbound(view: &View) -> String {
             (prove(view, "/outbound/prove"))
             div #outbound hidden {
                 (exceptions(view, &[]))
+                (hours(view, None))
             }
         }
         @for allow in [Allow::AnyCertificate, Allow::Plaintext] {
@@ -49,6 +50,7 @@ pub fn set(view: &View, outbound: Option<&Outbound>) -> String {
                 Some(outbound) => {
                     (rule())
                     (exceptions(view, &outbound.exceptions))
+                    (hours(view, Some(outbound)))
                 }
                 None => (again(view, "/outbound/see")),
             }
@@ -132,6 +134,35 @@ fn exception(view: &View, allow: Allow, domain: Option<&str>) -> Markup {
     }
 }
 
+/// How long mail waits. Without what is set it is for the script, which fills it in.
+fn hours(view: &View, set: Option<&Outbound>) -> Markup {
+    let field = |words: &str, name: &str, hours: Option<u32>| {
+        html! {
+            label {
+                (words)
+                input type="text" inputmode="numeric" data-field=(name) name=[view.named(name)]
+                    value=[hours] autocomplete="off";
+            }
+        }
+    };
+    let warn = set.map(|set| set.warn_after_hours);
+    let give_up = set.map(|set| set.give_up_after_hours);
+    html! {
+        h2 { "Mail that can’t be sent" }
+        p { "The box tries again and again, and tells the sender twice: that the message still \
+             waits, and at the end that it was not sent." }
+        form #hours data-post="/outbound/hours" method=[view.method()]
+            action=[view.action("/outbound/hours")] autocomplete="off" novalidate {
+            (view.hidden())
+            (field("Say that it waits after so many hours", "warn", warn))
+            (field("Give up after so many hours", "give_up", give_up))
+            (error("hours"))
+            p.small { "From 1 to 720, which is 30 days." }
+            button type="submit" { "Set the hours" }
+        }
+    }
+}
+
 /// What an exception gives up; the mail that it is about comes behind it.
 fn gives_up(allow: Allow) -> &'static str {
     match allow {
@@ -166,6 +197,8 @@ mod tests {
                 exception("old.example", Allow::Plaintext),
                 exception("<b>.example", Allow::AnyCertificate),
             ],
+            give_up_after_hours: 72,
+            warn_after_hours: 6,
         }
     }
 
@@ -188,7 +221,9 @@ mod tests {
         for (there, count) in [
             ("name=\"domain\" value=\"old.example\"", 1),
             ("name=\"domain\" value=\"&lt;b&gt;.example\"", 1),
-            ("name=\"session\" value=\"SESSION\"", 3),
+            ("name=\"session\" value=\"SESSION\"", 4),
+            ("name=\"warn\" value=\"6\"", 1),
+            ("name=\"give_up\" value=\"72\"", 1),
             ("action=\"/outbound/demand\"", 2),
             ("action=\"/outbound/except\"", 1),
         ] {
@@ -204,6 +239,7 @@ mod tests {
         }
         let none = Outbound {
             exceptions: Vec::new(),
+            ..all()
         };
         assert!(set(&view, Some(&none)).contains("<p id=\"none\">"));
         assert!(set(&view, None).contains("action=\"/outbound/see\""));

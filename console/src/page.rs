@@ -106,7 +106,8 @@ fn body(state: State, status: &Status, view: &View) -> Markup {
             p { "Who has mail on this box: their addresses and passwords." }
             a.button href="/people" { "Open people" }
             h2 { "Mail to others" }
-            p { "What other mail servers must prove before your mail goes to them." }
+            p { "What other mail servers must prove before your mail goes to them, and how long it \
+                 waits for them." }
             a.button href="/outbound" { "Open mail to others" }
             h2 { "Passphrase and recovery key" }
             p { "Choose another passphrase, or make another recovery key." }

@@ -66,6 +66,8 @@ pub enum About {
     Address,
     /// The field of the domain of others.
     Domain,
+    /// The fields of the hours.
+    Hours,
     /// The field of the person's password.
     Password,
     /// The mail service is starting; ask again by yourself.
@@ -85,6 +87,7 @@ impl About {
             Refusal::NoSession => Self::Session,
             Refusal::BadAddress => Self::Address,
             Refusal::BadDomain => Self::Domain,
+            Refusal::BadHours => Self::Hours,
             Refusal::BadPassword => Self::Password,
             Refusal::NotReady => Self::Starting,
             Refusal::WrongSetupCode | Refusal::TooLate | Refusal::WrongState | Refusal::Failed => {

@@ -215,6 +215,8 @@ pub enum Refusal {
     BadPassword,
     /// Not a domain, or there is no room for it, or no exception.
     BadDomain,
+    /// Not hours, or too few or too many.
+    BadHours,
     /// The mail service is still starting.
     NotReady,
     /// The disk or a tool failed.

@@ -20,19 +20,31 @@ pub enum OutboundRequest {
         /// One in the list.
         domain: String,
     },
+    /// When a message that can't be sent comes back, and when its sender is told that
+    /// it waits. Both as they were typed.
+    SetHours {
+        /// Hours.
+        give_up: String,
+        /// Hours.
+        warn: String,
+    },
 }
 
 /// What is set, for the page. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Outbound {
     /// At most 100, in the order of arrival.
     pub exceptions: Vec<Exception>,
+    /// After how many hours a message that can't be sent comes back.
+    pub give_up_after_hours: u32,
+    /// After how many hours its sender is told that it still waits.
+    pub warn_after_hours: u32,
 }
 
 /// One domain, for which less is demanded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Exception {
     /// In lower case.
     pub domain: String,
@@ -63,6 +75,8 @@ mod tests {
         };
         let reply = Reply::Outbound(Outbound {
             exceptions: vec![longest; 100],
+            give_up_after_hours: u32::MAX,
+            warn_after_hours: u32::MAX,
         });
         let mut bytes = Vec::new();
         wire::write(&mut bytes, &reply).unwrap();

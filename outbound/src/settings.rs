@@ -74,6 +74,10 @@ pub enum Allow {
 /// As many exceptions as a page can show: who needs more wants no rule at all.
 pub const MOST_EXCEPTIONS: usize = 100;
 
+/// After how many hours a message may come back, and its sender be told: up to 30 days.
+/// `postfix.rs` brings what is in the file into the same range.
+pub const HOURS: std::ops::RangeInclusive<u32> = 1..=720;
+
 /// Why something is not set. The words are for the owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -92,6 +96,19 @@ pub enum SettingsError {
     /// There is no room for another one.
     #[error("There are {MOST_EXCEPTIONS} exceptions already. Remove one first.")]
     Full,
+    /// Not hours.
+    #[error(
+        "Both must be whole numbers of hours, from {} to {}.",
+        HOURS.start(),
+        HOURS.end()
+    )]
+    Hours,
+    /// The wrong way round.
+    #[error(
+        "The sender must be told before the message comes back: the first number can’t be \
+         larger than the second."
+    )]
+    WarnedTooLate,
     /// Nothing to remove.
     #[error("There is no exception for {0}. Reload the page to see which there are.")]
     NoException(String),
@@ -221,6 +238,28 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets the hours after which a message comes back, and after which its sender is
+    /// told that it waits, both as they were typed. [`Self::write`] puts them in force
+    /// when Postfix starts again. Returns whether that changes anything.
+    ///
+    /// # Errors
+    /// The words say which hours there may be.
+    pub fn set_hours(&mut self, give_up: &str, warn: &str) -> Result<bool, SettingsError> {
+        let hours = |typed: &str| {
+            let number = typed.trim().parse().ok();
+            let number = number.filter(|hours| HOURS.contains(hours));
+            number.ok_or(SettingsError::Hours)
+        };
+        let (give_up, warn) = (hours(give_up)?, hours(warn)?);
+        if warn > give_up {
+            return Err(SettingsError::WarnedTooLate);
+        }
+        let before = (self.give_up_after_hours, self.warn_after_hours);
+        self.give_up_after_hours = give_up;
+        self.warn_after_hours = warn;
+        Ok(before != (give_up, warn))
+    }
+
     /// What the owner lets pass for mail to `domain`.
     pub fn exception(&self, domain: &str) -> Option<Allow> {
         let mut all = self.exceptions.iter();
@@ -328,6 +367,33 @@ mod tests {
         assert!(umlaut.to_string().contains("begins with xn--"), "{umlaut}");
         let ascii = domain_name("XN--Bcher-kva.example").unwrap();
         assert_eq!(ascii, "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn who_sends_is_told_before_the_message_comes_back_and_both_within_30_days() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.set_hours("48", "4"), Ok(false));
+        assert_eq!(settings.set_hours(" 720 ", "720"), Ok(true));
+        let hours = (settings.give_up_after_hours, settings.warn_after_hours);
+        assert_eq!(hours, (720, 720));
+        for (give_up, warn) in [
+            ("721", "1"),
+            ("0", "0"),
+            ("4", "0"),
+            ("", "4"),
+            ("2.5", "1"),
+            ("-1", "1"),
+            ("two", "1"),
+            ("99999999999", "1"),
+        ] {
+            let refused = settings.set_hours(give_up, warn);
+            assert_eq!(refused, Err(SettingsError::Hours), "{give_up} {warn}");
+        }
+        let refused = settings.set_hours("4", "5");
+        assert_eq!(refused, Err(SettingsError::WarnedTooLate));
+        let words = SettingsError::Hours.to_string();
+        assert!(words.contains("from 1 to 720"), "{words}");
+        assert_eq!(settings.give_up_after_hours, 720);
     }
 
     #[test]

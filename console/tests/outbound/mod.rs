@@ -19,6 +19,7 @@ fn forms() -> Vec<(&'static str, Value)> {
             json!({ "domain": "old.example", "allow": "plaintext" }),
         ),
         ("/outbound/demand", json!({ "domain": "old.example" })),
+        ("/outbound/hours", json!({ "give_up": "72", "warn": " 6" })),
     ]
 }
 
@@ -37,6 +38,10 @@ fn asked(request: Request) -> (&'static str, Value) {
         OutboundRequest::RemoveException { domain } => {
             ("/outbound/demand", json!({ "domain": domain }))
         }
+        OutboundRequest::SetHours { give_up, warn } => (
+            "/outbound/hours",
+            json!({ "give_up": give_up, "warn": warn }),
+        ),
     }
 }
 
@@ -46,6 +51,8 @@ fn some() -> Outbound {
             domain: "old.example".into(),
             allow: Allow::Plaintext,
         }],
+        give_up_after_hours: 72,
+        warn_after_hours: 6,
     }
 }
 

@@ -73,9 +73,11 @@ impl Daemon {
     /// Starts it if it does not run and its pause is over. Returns whether it
     /// runs and answers on every port of its channels.
     pub(super) fn keep_running(&mut self, shared: &Arc<Shared>) -> bool {
+        // Asked in any case: one that starts now begins with what is set now.
+        let restart = shared.takes_restart(&self.name);
         if let Some(child) = &mut self.child {
             match child.try_wait() {
-                Ok(None) if self.holds_an_old_listener(shared) => self.end(shared),
+                Ok(None) if restart || self.holds_an_old_listener(shared) => self.end(shared),
                 Ok(None) => {
                     self.answered = self.answered || self.answers();
                     return self.answered;

@@ -47,7 +47,7 @@ use listener::Listeners;
 use manifest::{App, Channel, ChannelKind, Lifetime, Protocol, Server, Service};
 use parts::Parts;
 use sandbox::{Proc, ReadyRoot, SandboxError, Sealed, Spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
@@ -196,6 +196,7 @@ impl Running {
             specs: Mutex::default(),
             roots: Mutex::default(),
             numbers: AtomicU64::new(0),
+            to_restart: Mutex::default(),
             phase: Mutex::new(phase),
             changed: Condvar::new(),
         });
@@ -223,6 +224,13 @@ impl Running {
     /// The pid, on the host, of the program of a daemon that runs.
     pub fn daemon_pid(&self, service: &str) -> Option<nix::unistd::Pid> {
         lock(self.shared.daemons.get(service)?).pid()
+    }
+
+    /// Ends this daemon, as at the end of the app, and starts it again, in a new sandbox
+    /// and without a pause: for one that reads its settings when it starts. Does not
+    /// wait for it. One that does not run is not held up.
+    pub fn restart(&self, daemon: &str) {
+        lock(&self.shared.to_restart).insert(daemon.to_owned());
     }
 
     /// Says what its sandboxes may do, as long as it runs, and does not keep it.
@@ -298,6 +306,9 @@ struct Shared {
     roots: Mutex<BTreeMap<String, Arc<ReadyRoot>>>,
     /// How many sets of sandboxes for a connection were made; each has a number.
     numbers: AtomicU64,
+    /// Daemons that shall end and start again. Beside their own locks, which are held
+    /// while one starts or ends.
+    to_restart: Mutex<BTreeSet<String>>,
     phase: Mutex<Phase>,
     changed: Condvar,
 }
@@ -392,6 +403,11 @@ impl Shared {
             }
         };
         Ok(root.seal(&spec, targets)?)
+    }
+
+    /// Whether this daemon shall start again, asked once.
+    fn takes_restart(&self, daemon: &str) -> bool {
+        lock(&self.to_restart).remove(daemon)
     }
 
     fn channel(&self, name: &str) -> Result<(&Service, &Channel), RuntimeError> {

@@ -54,3 +54,21 @@ fn a_port_closes_when_something_that_it_leads_to_is_away_and_no_other_port_does(
     assert!(told(&app, 443).starts_with("by-middle of middle#"));
     app.stop_leaves_nothing();
 }
+
+#[test]
+fn a_daemon_that_is_told_to_starts_again_at_once_and_nothing_else_does() {
+    let app = App::start(PATHS, "paths");
+    app.wait_ready();
+    wait_for_event(&app, 0, "second: port 443 is open");
+    let (end, keeper) = (app.pid("end"), app.pid("keeper"));
+    let from = app.lines();
+    app.restart("end");
+    app.wait_for(from, |_, _| (app.pid("end") != end).then_some(()));
+    wait_for_event(&app, from, "probe: ready");
+    assert_eq!(app.pid("keeper"), keeper);
+    // It is not taken for one that died, after which there is a pause.
+    let events = app.all_lines("event");
+    let died = events.iter().any(|line| line.starts_with("end: "));
+    assert!(!died, "{events:#?}");
+    app.stop_leaves_nothing();
+}

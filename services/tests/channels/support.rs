@@ -124,6 +124,10 @@ impl App {
         self.until(service, || self.running.daemon_pid(service))
     }
 
+    pub fn restart(&self, service: &str) {
+        self.running.restart(service);
+    }
+
     pub fn kill(&self, service: &str) {
         kill(self.pid(service));
     }

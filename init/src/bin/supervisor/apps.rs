@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const NAME: &str = "email";
 /// Its service whose volumes `people` and `mail` the page's people are in.
 const MAIL_SERVER: &str = "dovecot";
+/// Its service that keeps mail on its way out.
+const POSTFIX: &str = "postfix";
 const CARD: &str = "/run/card";
 const KEYS: &str = "/usr/share/projectx/app-keys";
 /// The pause after a start that failed.
@@ -69,6 +71,14 @@ impl Apps {
     /// Where its mail server keeps its people, once it runs.
     pub fn mail_place(&self) -> Option<Place> {
         place(self.running.as_ref()?)
+    }
+
+    /// Starts Postfix again, which then reads what is set. An app that does not run
+    /// reads it when it starts.
+    pub fn restart_postfix(&self) {
+        if let Some(running) = &self.running {
+            running.restart(POSTFIX);
+        }
     }
 
     /// What its sandboxes may do, once it runs.

@@ -86,6 +86,9 @@ fn main() {
         screen.keep();
         apps.keep_running(office.disk());
         office.people().opened(apps.mail_place());
+        if office.people().take_postfix_restart() {
+            apps.restart_postfix();
+        }
         sandboxes.running(apps.sandboxes());
         if console.answers() {
             slots.confirm();

@@ -13,6 +13,7 @@ use outbound::settings::Settings;
 use people::{Address, AddressError, Homes, People, PeopleError};
 use sessions::Sessions;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -74,6 +75,8 @@ pub struct PeopleStore {
     /// few hundred milliseconds on a Pi. Nothing else waits for it. The people's
     /// domains and the settings of mail on its way out are in one file.
     changing: Mutex<()>,
+    /// Whether something was set that Postfix reads only when it starts.
+    restart_postfix: AtomicBool,
 }
 
 impl PeopleStore {
@@ -90,6 +93,11 @@ impl PeopleStore {
         }
         let words = "This page is not the box's own. Reload it.";
         refused(Refusal::NoSession, words.into(), 0)
+    }
+
+    /// Whether Postfix has to start again, since the last call.
+    pub fn take_postfix_restart(&self) -> bool {
+        self.restart_postfix.swap(false, Ordering::Relaxed)
     }
 
     /// Ends every session: the passphrase that they proved is no more.
@@ -113,7 +121,12 @@ impl PeopleStore {
     pub fn answer_outbound(&self, session: &Secret, request: OutboundRequest) -> Reply {
         self.proved(session, Instant::now(), |place| {
             let carried_out = way_out::carry_out(place, request);
-            carried_out.map_or_else(Reply::from, Reply::Outbound)
+            carried_out.map_or_else(Reply::from, |done| {
+                if done.restart_postfix {
+                    self.restart_postfix.store(true, Ordering::Relaxed);
+                }
+                Reply::Outbound(done.set)
+            })
         })
     }
 

@@ -23,8 +23,10 @@ pub enum Trouble {
 
 impl From<Trouble> for Reply {
     fn from(trouble: Trouble) -> Self {
+        use SettingsError::{Domain, Full, Hours, NoException, NotAscii, WarnedTooLate};
         let refusal = match &trouble {
-            Trouble::Settings(_) => Refusal::BadDomain,
+            Trouble::Settings(Hours | WarnedTooLate) => Refusal::BadHours,
+            Trouble::Settings(Domain | NotAscii | Full | NoException(_)) => Refusal::BadDomain,
             Trouble::File(_) => {
                 log::line(&format!("outbound: {trouble}"));
                 let words = format!("The settings were not changed: {trouble}.");
@@ -35,14 +37,24 @@ impl From<Trouble> for Reply {
     }
 }
 
+/// A request that was carried out.
+pub struct Done {
+    /// What is set now.
+    pub set: Outbound,
+    /// Whether Postfix has to start again before it counts: it reads only when it
+    /// starts.
+    pub restart_postfix: bool,
+}
+
 /// Does it and says what is set afterwards. The caller sees to it that no other
 /// request is at the same files.
 ///
 /// # Errors
 /// When what was typed can't be set, or the disk fails.
-pub fn carry_out(place: &Place, request: OutboundRequest) -> Result<Outbound, Trouble> {
+pub fn carry_out(place: &Place, request: OutboundRequest) -> Result<Done, Trouble> {
     // `tls-policy` reads them for every message: an exception counts at once.
     let mut settings = Settings::read(&place.outbound)?;
+    let mut restart_postfix = false;
     match request {
         OutboundRequest::See => {}
         OutboundRequest::Except { domain, allow } => {
@@ -55,13 +67,26 @@ pub fn carry_out(place: &Place, request: OutboundRequest) -> Result<Outbound, Tr
             settings.write(&place.outbound)?;
             log::line("outbound: an exception was removed");
         }
+        OutboundRequest::SetHours { give_up, warn } => {
+            if settings.set_hours(&give_up, &warn)? {
+                settings.write(&place.outbound)?;
+                log::line("outbound: other hours were set");
+                restart_postfix = true;
+            }
+        }
     }
     let exceptions = settings.exceptions.into_iter().map(|exception| Exception {
         domain: exception.domain,
         allow: shown(exception.allow),
     });
-    Ok(Outbound {
+    let set = Outbound {
         exceptions: exceptions.collect(),
+        give_up_after_hours: settings.give_up_after_hours,
+        warn_after_hours: settings.warn_after_hours,
+    };
+    Ok(Done {
+        set,
+        restart_postfix,
     })
 }
 
@@ -124,6 +149,44 @@ mod tests {
         assert_eq!(read(), Some(settings::Allow::AnyCertificate));
         assert!(seen(&store, remove("old.example")).exceptions.is_empty());
         assert_eq!(read(), None);
+    }
+
+    fn hours(give_up: &str, warn: &str) -> OutboundRequest {
+        let (give_up, warn) = (give_up.into(), warn.into());
+        OutboundRequest::SetHours { give_up, warn }
+    }
+
+    #[test]
+    fn other_hours_are_written_and_postfix_starts_again_once() {
+        let (store, folder) = store();
+        seen(&store, OutboundRequest::See);
+        seen(&store, except("old.example", Allow::Plaintext));
+        seen(&store, hours("48", "4"));
+        assert!(
+            !store.take_postfix_restart(),
+            "nothing that it reads changed"
+        );
+        let now = seen(&store, hours("72", "6"));
+        assert_eq!((now.give_up_after_hours, now.warn_after_hours), (72, 6));
+        assert!(store.take_postfix_restart());
+        assert!(!store.take_postfix_restart());
+        let settings = Settings::read(&folder.path().join("outbound")).unwrap();
+        assert_eq!(settings.give_up_after_hours, 72);
+        assert_eq!(settings.exceptions.len(), 1);
+    }
+
+    #[test]
+    fn hours_that_make_no_sense_are_told_and_restart_nothing() {
+        let (store, _folder) = store();
+        for (request, part) in [
+            (hours("721", "4"), "from 1 to 720"),
+            (hours("4", "5"), "before the message comes back"),
+        ] {
+            let (why, words, _) = refusal(ask(&store, request));
+            assert_eq!(why, Refusal::BadHours);
+            assert!(words.contains(part), "{words}");
+        }
+        assert!(!store.take_postfix_restart());
     }
 
     #[test]
