@@ -445,7 +445,8 @@ impl Session<'_> {
             return "552 5.3.4 Message too big";
         }
         // The null path is a receipt's (RFC 8098); its From must be the person's too.
-        if !sender.is_empty() && !(is_path(sender) && login.owns(sender)) {
+        let own = sender.is_empty() || (is_path(sender) && login.owns(sender));
+        if !own {
             return "553 5.7.1 This is not your address";
         }
         match self.queue(|queue| queue.mail(sender)) {

@@ -295,7 +295,7 @@ fn verified(message: &[u8]) -> Vec<(String, bool)> {
     let parsed = AuthenticatedMessage::parse(message).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_time().build().unwrap();
-    let outputs = runtime.block_on(async {
+    runtime.block_on(async {
         let nowhere = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -315,8 +315,7 @@ fn verified(message: &[u8]) -> Vec<(String, bool)> {
             (selector, *output.result() == DkimResult::Pass)
         });
         outputs.collect()
-    });
-    outputs
+    })
 }
 
 /// Records by their names, with the last dot.
