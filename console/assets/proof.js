@@ -220,10 +220,10 @@ function startProof(page) {
 }
 
 // Fills a template: `domain` say stands where its class does, and is what its forms are
-// about.
-function fillTemplate(id, about, prepare) {
+// about, unless `about` says otherwise.
+function fillTemplate(id, texts, prepare, about = texts) {
   const row = document.getElementById(id).content.cloneNode(true);
-  for (const [name, text] of Object.entries(about)) {
+  for (const [name, text] of Object.entries(texts)) {
     for (const place of row.querySelectorAll(`.${name}`)) place.textContent = text;
   }
   for (const form of row.querySelectorAll("form")) prepare(form, about);

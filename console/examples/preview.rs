@@ -7,7 +7,7 @@
 //! are added as they are typed.
 
 use console::{Assets, Listeners, serve};
-use control::outbound::Exception;
+use control::outbound::{Exception, Smarthost};
 use control::{
     Damage, DamageKind, Disk, Outbound, OutboundRequest, PeopleRequest, RecoveryKey, Refusal,
     Reply, Request, Secret, Status, wire,
@@ -72,6 +72,7 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
         exceptions: Vec::new(),
         give_up_after_hours: 48,
         warn_after_hours: 4,
+        smarthost: None,
     };
     let mut usb_key = false;
     loop {
@@ -133,6 +134,10 @@ fn set(outbound: &mut Outbound, what: OutboundRequest) {
         OutboundRequest::RemoveException { domain } => {
             outbound.exceptions.retain(|known| known.domain != domain);
         }
+        OutboundRequest::SetSmarthost {
+            host, port, login, ..
+        } => outbound.smarthost = Some(Smarthost { host, port, login }),
+        OutboundRequest::RemoveSmarthost => outbound.smarthost = None,
         OutboundRequest::SetHours { give_up, warn } => {
             outbound.give_up_after_hours = give_up.parse().unwrap_or(48);
             outbound.warn_after_hours = warn.parse().unwrap_or(4);

@@ -288,6 +288,8 @@ fn status_of(refusal: Refusal) -> StatusCode {
         | Refusal::BadAddress
         | Refusal::BadDomain
         | Refusal::BadHours
+        | Refusal::BadHost
+        | Refusal::BadLogin
         | Refusal::BadPassword => StatusCode::BAD_REQUEST,
         Refusal::TooSoon => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongSetupCode => StatusCode::FORBIDDEN,

@@ -8,6 +8,8 @@
 //! | `POST /outbound/except` | session, domain, allow | the same |
 //! | `POST /outbound/demand` | session, domain | the same |
 //! | `POST /outbound/hours` | session, give_up, warn | the same |
+//! | `POST /outbound/smarthost` | session, host, port, login, password | the same |
+//! | `POST /outbound/straight` | session | the same |
 //!
 //! A session is one of `people.rs`: the passphrase that was given there counts here.
 
@@ -20,7 +22,7 @@ use crate::routes::{Console, typed};
 use crate::sealed::bound;
 use crate::way::Visit;
 use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
-use control::outbound::Allow;
+use control::outbound::{Allow, SmarthostPort};
 use control::{OutboundRequest, Request, Secret};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -87,7 +89,31 @@ pub struct HoursContents {
     pub warn: String,
 }
 
-bound!(private: true; SessionContents, DomainContents, ExceptionContents, HoursContents);
+/// What is inside a box about the smarthost, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmarthostContents {
+    /// The path that the box is meant for.
+    #[serde(rename = "for")]
+    pub purpose: String,
+    /// The token that was sent beside the box.
+    pub token: String,
+    /// The browser's own secret.
+    pub session: Secret,
+    /// As it was typed.
+    pub host: String,
+    /// 465 or 587.
+    pub port: SmarthostPort,
+    /// As it was typed.
+    pub login: String,
+    /// In no answer and on no page.
+    pub password: Secret,
+}
+
+bound!(
+    private: true;
+    SessionContents, DomainContents, ExceptionContents, HoursContents, SmarthostContents
+);
 
 /// Its part of the router.
 pub fn routes() -> Router<Arc<Console>> {
@@ -99,6 +125,8 @@ pub fn routes() -> Router<Arc<Console>> {
         .route("/outbound/except", form(except))
         .route("/outbound/demand", form(demand))
         .route("/outbound/hours", form(hours))
+        .route("/outbound/smarthost", form(smarthost))
+        .route("/outbound/straight", form(straight))
 }
 
 async fn page(Shared(console): Shared<Arc<Console>>, visit: Visit) -> Response {
@@ -133,6 +161,32 @@ fn hours(contents: HoursContents) -> Result<Order, Problem> {
     let HoursContents { give_up, warn, .. } = contents;
     let what = OutboundRequest::SetHours { give_up, warn };
     let done = "The hours are set. Mail that waits already waits so long too.";
+    Ok(order(contents.session, what, done))
+}
+
+fn smarthost(contents: SmarthostContents) -> Result<Order, Problem> {
+    let SmarthostContents {
+        session,
+        host,
+        port,
+        login,
+        password,
+        ..
+    } = contents;
+    let what = OutboundRequest::SetSmarthost {
+        host,
+        port,
+        login,
+        password,
+    };
+    let done = "All mail to others goes to this server from now on. Send a message to somebody \
+                to see that it takes your login.";
+    Ok(order(session, what, done))
+}
+
+fn straight(contents: SessionContents) -> Result<Order, Problem> {
+    let what = OutboundRequest::RemoveSmarthost;
+    let done = "Mail goes straight to the other mail servers again.";
     Ok(order(contents.session, what, done))
 }
 

@@ -5,9 +5,9 @@
 //! A browser without scripts gets it in the answer to a form ([`set`]).
 
 use crate::parts::View;
-use crate::proof::{again, error, prove};
+use crate::proof::{again, error, password, prove};
 use control::Outbound;
-use control::outbound::{Allow, Exception};
+use control::outbound::{Allow, Exception, Smarthost};
 use maud::{Markup, html};
 
 /// `/outbound.js`.
@@ -30,11 +30,14 @@ pub fn outbound(view: &View) -> String {
             div #outbound hidden {
                 (exceptions(view, &[]))
                 (hours(view, None))
+                div #through-now {}
+                (smarthost(view))
             }
         }
         @for allow in [Allow::AnyCertificate, Allow::Plaintext] {
             template id=(word(allow)) { (exception(view, allow, None)) }
         }
+        template #smarthost { (in_use(view, None)) }
         p.back { a href="/" { "Back to the box" } }
     };
     view.frame("Mail to others", "/outbound.js", false, &content)
@@ -51,6 +54,8 @@ pub fn set(view: &View, outbound: Option<&Outbound>) -> String {
                     (rule())
                     (exceptions(view, &outbound.exceptions))
                     (hours(view, Some(outbound)))
+                    @if let Some(one) = &outbound.smarthost { (in_use(view, Some(one))) }
+                    (smarthost(view))
                 }
                 None => (again(view, "/outbound/see")),
             }
@@ -163,6 +168,64 @@ fn hours(view: &View, set: Option<&Outbound>) -> Markup {
     }
 }
 
+/// The smarthost that takes all mail. Without one it is for the script, which fills it in.
+fn in_use(view: &View, smarthost: Option<&Smarthost>) -> Markup {
+    let host = smarthost.map_or("", |one| &one.host);
+    let login = smarthost.map_or("", |one| &one.login);
+    html! {
+        div #in-use {
+            h2 { "All mail goes through your provider" }
+            p.note.bad { strong.host { (host) } " takes all mail to others, and can read it. The \
+                          login there is " strong.login { (login) } "." }
+            form data-post="/outbound/straight" method=[view.method()]
+                action=[view.action("/outbound/straight")] novalidate {
+                (view.hidden())
+                button type="submit" .plain { "Send straight to the other mail servers again" }
+            }
+        }
+    }
+}
+
+fn smarthost(view: &View) -> Markup {
+    let text = |words: &str, name: &str, example: &str| {
+        html! {
+            label {
+                (words)
+                input type="text" data-field=(name) name=[view.named(name)]
+                    placeholder=(example) autocomplete="off" autocapitalize="none"
+                    autocorrect="off" spellcheck="false";
+            }
+            (error(name))
+        }
+    };
+    html! {
+        h2 { "Send through your provider" }
+        p { "Some internet providers let no mail out, and some mail servers take none from a \
+             home. Then another provider’s server can send it for you, a “smarthost”. You need \
+             an account there." }
+        p.note.bad { strong { "What you give up: " } "that provider can read all mail that you \
+                      send to others, and sees to whom, unless the mail itself is end-to-end \
+                      encrypted. How the mail goes on from there is the provider’s choice, and \
+                      your exceptions count no more." }
+        form #through data-post="/outbound/smarthost" method=[view.method()]
+            action=[view.action("/outbound/smarthost")] autocomplete="off" novalidate {
+            (view.hidden())
+            (text("Server", "host", "smtp.example.org"))
+            label {
+                "Port"
+                select data-field="port" name=[view.named("port")] {
+                    option value="465" { "465, with TLS" }
+                    option value="587" { "587, with STARTTLS" }
+                }
+            }
+            (text("Login", "login", "anna@example.org"))
+            (password("Password", view))
+            p.small { "The box keeps it on its encrypted disk and never shows it again." }
+            button type="submit" { "Send through this server" }
+        }
+    }
+}
+
 /// What an exception gives up; the mail that it is about comes behind it.
 fn gives_up(allow: Allow) -> &'static str {
     match allow {
@@ -186,6 +249,7 @@ mod tests {
     use super::*;
     use crate::parts::tests::{check_forms, check_sources, view};
     use crate::way::Way;
+    use control::outbound::SmarthostPort;
 
     fn all() -> Outbound {
         let exception = |domain: &str, allow| Exception {
@@ -199,6 +263,11 @@ mod tests {
             ],
             give_up_after_hours: 72,
             warn_after_hours: 6,
+            smarthost: Some(Smarthost {
+                host: "smtp.example.org".into(),
+                port: SmarthostPort::StartTls,
+                login: "anna".into(),
+            }),
         }
     }
 
@@ -221,7 +290,9 @@ mod tests {
         for (there, count) in [
             ("name=\"domain\" value=\"old.example\"", 1),
             ("name=\"domain\" value=\"&lt;b&gt;.example\"", 1),
-            ("name=\"session\" value=\"SESSION\"", 4),
+            ("name=\"session\" value=\"SESSION\"", 6),
+            ("<strong class=\"host\">smtp.example.org</strong>", 1),
+            ("action=\"/outbound/straight\"", 1),
             ("name=\"warn\" value=\"6\"", 1),
             ("name=\"give_up\" value=\"72\"", 1),
             ("action=\"/outbound/demand\"", 2),
@@ -243,6 +314,18 @@ mod tests {
         };
         assert!(set(&view, Some(&none)).contains("<p id=\"none\">"));
         assert!(set(&view, None).contains("action=\"/outbound/see\""));
+    }
+
+    #[test]
+    fn that_a_smarthost_reads_all_mail_is_said_before_its_form() {
+        let without = Outbound {
+            smarthost: None,
+            ..all()
+        };
+        let page = set(&view(Way::Tls), Some(&without));
+        let warning = page.find("can read all mail").unwrap();
+        assert!(warning < page.find("action=\"/outbound/smarthost\"").unwrap());
+        assert!(!page.contains("/outbound/straight"), "{page}");
     }
 
     #[test]

@@ -68,6 +68,10 @@ pub enum About {
     Domain,
     /// The fields of the hours.
     Hours,
+    /// The field of the server.
+    Host,
+    /// The fields of login and password for it.
+    Login,
     /// The field of the person's password.
     Password,
     /// The mail service is starting; ask again by yourself.
@@ -88,6 +92,8 @@ impl About {
             Refusal::BadAddress => Self::Address,
             Refusal::BadDomain => Self::Domain,
             Refusal::BadHours => Self::Hours,
+            Refusal::BadHost => Self::Host,
+            Refusal::BadLogin => Self::Login,
             Refusal::BadPassword => Self::Password,
             Refusal::NotReady => Self::Starting,
             Refusal::WrongSetupCode | Refusal::TooLate | Refusal::WrongState | Refusal::Failed => {

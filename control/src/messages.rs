@@ -217,6 +217,10 @@ pub enum Refusal {
     BadDomain,
     /// Not hours, or too few or too many.
     BadHours,
+    /// Not the name of a server.
+    BadHost,
+    /// Login or password for it can't be used.
+    BadLogin,
     /// The mail service is still starting.
     NotReady,
     /// The disk or a tool failed.

@@ -1,5 +1,6 @@
 //! What a session may see and set of mail on its way out.
 
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 /// Part of [`crate::Request::Outbound`].
@@ -28,6 +29,19 @@ pub enum OutboundRequest {
         /// Hours.
         warn: String,
     },
+    /// Give all mail to the world to a provider's server.
+    SetSmarthost {
+        /// Its name, as it was typed.
+        host: String,
+        /// Its port.
+        port: SmarthostPort,
+        /// As it was typed.
+        login: String,
+        /// Never in an answer.
+        password: Secret,
+    },
+    /// Send straight to the other mail servers again.
+    RemoveSmarthost,
 }
 
 /// What is set, for the page. No secret is in it.
@@ -40,6 +54,31 @@ pub struct Outbound {
     pub give_up_after_hours: u32,
     /// After how many hours its sender is told that it still waits.
     pub warn_after_hours: u32,
+    /// The provider's server that takes all mail to the world, if there is one.
+    pub smarthost: Option<Smarthost>,
+}
+
+/// A smarthost without its password, which is in no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smarthost {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: SmarthostPort,
+    /// The login.
+    pub login: String,
+}
+
+/// The ports that a smarthost may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SmarthostPort {
+    /// TLS from the first byte.
+    #[serde(rename = "465")]
+    ImplicitTls,
+    /// STARTTLS, always demanded.
+    #[serde(rename = "587")]
+    StartTls,
 }
 
 /// One domain, for which less is demanded.
@@ -65,7 +104,7 @@ pub enum Allow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Reply, wire};
+    use crate::{Reply, Request, wire};
 
     #[test]
     fn a_full_list_of_the_longest_domains_fits_a_line() {
@@ -77,9 +116,41 @@ mod tests {
             exceptions: vec![longest; 100],
             give_up_after_hours: u32::MAX,
             warn_after_hours: u32::MAX,
+            smarthost: Some(Smarthost {
+                host: "x".repeat(253),
+                port: SmarthostPort::StartTls,
+                // Each takes two bytes in JSON.
+                login: "\"".repeat(256),
+            }),
         });
         let mut bytes = Vec::new();
         wire::write(&mut bytes, &reply).unwrap();
         assert_eq!(wire::read::<Reply>(&mut bytes.as_slice()).unwrap(), reply);
+    }
+
+    #[test]
+    fn the_password_of_a_smarthost_survives_the_wire_and_does_not_show() {
+        let what = OutboundRequest::SetSmarthost {
+            host: "smtp.example.org".into(),
+            port: SmarthostPort::StartTls,
+            login: "anna".into(),
+            password: Secret::new("of the provider".into()),
+        };
+        let session = Secret::new("s".into());
+        let request = Request::Outbound { session, what };
+        let shown = format!("{request:?}");
+        assert!(!shown.contains("of the provider"), "{shown}");
+        let mut bytes = Vec::new();
+        wire::write(&mut bytes, &request).unwrap();
+        match wire::read(&mut bytes.as_slice()).unwrap() {
+            Request::Outbound {
+                what: OutboundRequest::SetSmarthost { port, password, .. },
+                ..
+            } => {
+                let read = (port, password.expose());
+                assert_eq!(read, (SmarthostPort::StartTls, "of the provider"));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -46,6 +46,29 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileEr
     })
 }
 
+/// Removes `path`, and what a power cut left of writing it. It may be gone already.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    let remove = || -> io::Result<()> {
+        gone(&path.with_extension("new"))?;
+        gone(path)?;
+        match File::open(path.parent().unwrap_or(Path::new("."))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            folder => folder?.sync_all(),
+        }
+    };
+    remove().map_err(|source| FileError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file beside `path` and puts it in its place (rename(2)), so that a
 /// power cut leaves one or the other. It belongs to `owner`, if one is named.
 pub(crate) fn write<T: Serialize>(
@@ -56,10 +79,7 @@ pub(crate) fn write<T: Serialize>(
 ) -> Result<(), FileError> {
     let new = path.with_extension("new");
     let write = || -> io::Result<()> {
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        gone(&new)?;
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
         let text = serde_json::to_string_pretty(content).map_err(io::Error::other)?;

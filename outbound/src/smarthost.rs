@@ -72,6 +72,14 @@ impl Smarthost {
         file::read(&folder.join(FILE))
     }
 
+    /// Removes it: mail goes straight to its domains again.
+    ///
+    /// # Errors
+    /// When the disk fails; it is in force then.
+    pub fn remove(folder: &Path) -> Result<(), FileError> {
+        file::remove(&folder.join(FILE))
+    }
+
     /// Writes it, readable by `owner` alone (the host's id of Postfix's root).
     ///
     /// # Errors
@@ -135,6 +143,17 @@ mod tests {
         assert_eq!(read, smarthost());
         let printed = format!("{read:?}");
         assert_eq!(printed, "anna@example.org@smtp.example.org:587");
+    }
+
+    #[test]
+    fn one_that_was_removed_leaves_no_password_and_none_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        Smarthost::remove(folder.path()).unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        smarthost().write(folder.path(), own).unwrap();
+        Smarthost::remove(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(Smarthost::remove(&folder.path().join("away")).is_ok());
     }
 
     #[test]

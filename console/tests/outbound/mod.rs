@@ -3,7 +3,7 @@
 use crate::support::tls::hidden;
 use crate::support::{Box, Response, refused};
 use console::sealed::AnswerKey;
-use control::outbound::{Allow, Exception};
+use control::outbound::{Allow, Exception, Smarthost, SmarthostPort};
 use control::{Disk, Outbound, OutboundRequest, Refusal, Reply, Request};
 use serde_json::{Value, json};
 
@@ -20,6 +20,13 @@ fn forms() -> Vec<(&'static str, Value)> {
         ),
         ("/outbound/demand", json!({ "domain": "old.example" })),
         ("/outbound/hours", json!({ "give_up": "72", "warn": " 6" })),
+        (
+            "/outbound/smarthost",
+            json!({
+                "host": "smtp.example.org", "port": "465", "login": "anna", "password": "Paßwort"
+            }),
+        ),
+        ("/outbound/straight", json!({})),
     ]
 }
 
@@ -42,6 +49,16 @@ fn asked(request: Request) -> (&'static str, Value) {
             "/outbound/hours",
             json!({ "give_up": give_up, "warn": warn }),
         ),
+        OutboundRequest::SetSmarthost {
+            host,
+            port,
+            login,
+            password,
+        } => (
+            "/outbound/smarthost",
+            json!({ "host": host, "port": port, "login": login, "password": password }),
+        ),
+        OutboundRequest::RemoveSmarthost => ("/outbound/straight", json!({})),
     }
 }
 
@@ -53,6 +70,11 @@ fn some() -> Outbound {
         }],
         give_up_after_hours: 72,
         warn_after_hours: 6,
+        smarthost: Some(Smarthost {
+            host: "smtp.example.org".into(),
+            port: SmarthostPort::StartTls,
+            login: "anna".into(),
+        }),
     }
 }
 

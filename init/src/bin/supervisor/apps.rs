@@ -143,7 +143,9 @@ fn place(running: &Running) -> Option<Place> {
         mail: volumes().join("mail"),
         learned: volumes().join("learned"),
         outbound: volumes().join("outbound"),
+        smarthost: volumes().join("smarthost"),
         first_id,
+        postfix_id: running.first_id(POSTFIX)?,
     })
 }
 

@@ -35,8 +35,12 @@ pub struct Place {
     /// The folder of what is set for mail on its way out, `/data/apps/email/outbound`.
     /// It exists.
     pub outbound: PathBuf,
+    /// The folder of the smarthost, `/data/apps/email/smarthost`. It exists.
+    pub smarthost: PathBuf,
     /// The host's id for id 0 of the mail server's user namespace.
     pub first_id: u32,
+    /// The same of Postfix's, whose root alone may read the smarthost's password.
+    pub postfix_id: u32,
 }
 
 impl Place {
@@ -220,6 +224,7 @@ pub mod tests {
     use std::fs;
     use std::time::Duration;
 
+    pub const POSTFIX_ID: u32 = 400_000;
     const PASSWORD: &str = "annas first password";
 
     fn secret(text: &str) -> Secret {
@@ -238,12 +243,15 @@ pub mod tests {
             mail: folder.path().join("mail"),
             learned: folder.path().join("learned"),
             outbound: folder.path().join("outbound"),
+            smarthost: folder.path().join("smarthost"),
             first_id: 300_000,
+            postfix_id: POSTFIX_ID,
         };
         fs::create_dir(&place.people).unwrap();
         fs::create_dir(&place.mail).unwrap();
         fs::create_dir(&place.learned).unwrap();
         fs::create_dir(&place.outbound).unwrap();
+        fs::create_dir(&place.smarthost).unwrap();
         let store = PeopleStore::default();
         store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);

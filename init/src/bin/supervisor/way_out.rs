@@ -1,14 +1,16 @@
 //! How mail goes out, for the page: what the owner has set, and how it is changed.
 //!
 //! The settings are the crate `outbound`'s, in files that the services read. The log
-//! says that something was changed and never for whom: it gets no domain.
+//! says that something was changed and never for whom: it gets no domain, no
+//! server and no login.
 
 use crate::log;
 use crate::people::{Place, refused};
-use control::outbound::{Allow, Exception};
+use control::outbound::{self as told, Allow, Exception, SmarthostPort};
 use control::{Outbound, OutboundRequest, Refusal, Reply};
 use outbound::FileError;
 use outbound::settings::{self, Settings, SettingsError};
+use outbound::smarthost::{Port, Smarthost, SmarthostError};
 
 /// Why a request was not carried out. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,9 @@ pub enum Trouble {
     /// What was typed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// What was typed about the smarthost.
+    #[error(transparent)]
+    Smarthost(#[from] SmarthostError),
     /// The disk.
     #[error(transparent)]
     File(#[from] FileError),
@@ -27,6 +32,8 @@ impl From<Trouble> for Reply {
         let refusal = match &trouble {
             Trouble::Settings(Hours | WarnedTooLate) => Refusal::BadHours,
             Trouble::Settings(Domain | NotAscii | Full | NoException(_)) => Refusal::BadDomain,
+            Trouble::Smarthost(SmarthostError::Host) => Refusal::BadHost,
+            Trouble::Smarthost(SmarthostError::Login) => Refusal::BadLogin,
             Trouble::File(_) => {
                 log::line(&format!("outbound: {trouble}"));
                 let words = format!("The settings were not changed: {trouble}.");
@@ -74,15 +81,49 @@ pub fn carry_out(place: &Place, request: OutboundRequest) -> Result<Done, Troubl
                 restart_postfix = true;
             }
         }
+        OutboundRequest::SetSmarthost {
+            host,
+            port,
+            login,
+            password,
+        } => {
+            let smarthost = Smarthost {
+                host: host.trim().to_ascii_lowercase(),
+                port: match port {
+                    SmarthostPort::ImplicitTls => Port::ImplicitTls,
+                    SmarthostPort::StartTls => Port::StartTls,
+                },
+                login: login.trim().to_owned(),
+                password: password.expose().to_owned(),
+            };
+            smarthost.check()?;
+            smarthost.write(&place.smarthost, place.postfix_id)?;
+            log::line("outbound: a smarthost was set");
+            restart_postfix = true;
+        }
+        OutboundRequest::RemoveSmarthost => {
+            Smarthost::remove(&place.smarthost)?;
+            log::line("outbound: there is no smarthost");
+            restart_postfix = true;
+        }
     }
     let exceptions = settings.exceptions.into_iter().map(|exception| Exception {
         domain: exception.domain,
         allow: shown(exception.allow),
     });
+    let smarthost = Smarthost::read(&place.smarthost)?.map(|smarthost| told::Smarthost {
+        host: smarthost.host,
+        port: match smarthost.port {
+            Port::ImplicitTls => SmarthostPort::ImplicitTls,
+            Port::StartTls => SmarthostPort::StartTls,
+        },
+        login: smarthost.login,
+    });
     let set = Outbound {
         exceptions: exceptions.collect(),
         give_up_after_hours: settings.give_up_after_hours,
         warn_after_hours: settings.warn_after_hours,
+        smarthost,
     };
     Ok(Done {
         set,
@@ -108,7 +149,7 @@ fn shown(allow: settings::Allow) -> Allow {
 mod tests {
     use super::*;
     use crate::people::PeopleStore;
-    use crate::people::tests::{refusal, session, store};
+    use crate::people::tests::{POSTFIX_ID, refusal, session, store};
     use control::{PeopleRequest, Secret};
 
     fn ask(store: &PeopleStore, request: OutboundRequest) -> Reply {
@@ -189,6 +230,57 @@ mod tests {
         assert!(!store.take_postfix_restart());
     }
 
+    fn smarthost(host: &str, login: &str, password: &str) -> OutboundRequest {
+        OutboundRequest::SetSmarthost {
+            host: host.into(),
+            port: SmarthostPort::StartTls,
+            login: login.into(),
+            password: Secret::new(password.into()),
+        }
+    }
+
+    #[test]
+    fn a_smarthost_is_postfix_s_alone_and_its_password_is_never_told() {
+        use std::os::unix::fs::MetadataExt;
+        let (store, folder) = store();
+        let file = folder.path().join("smarthost/smarthost.json");
+        let now = seen(
+            &store,
+            smarthost(" SMTP.example.org ", "anna ", "of the provider"),
+        );
+        assert!(!format!("{now:?}").contains("of the provider"));
+        let shown = now.smarthost.unwrap();
+        let shown = (&*shown.host, shown.port, &*shown.login);
+        assert_eq!(shown, ("smtp.example.org", SmarthostPort::StartTls, "anna"));
+        let meta = std::fs::metadata(&file).unwrap();
+        let kept = (meta.mode() & 0o7777, meta.uid(), meta.gid());
+        assert_eq!(kept, (0o600, POSTFIX_ID, POSTFIX_ID));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("of the provider"), "{text}");
+        assert!(store.take_postfix_restart());
+
+        let now = seen(&store, OutboundRequest::RemoveSmarthost);
+        assert_eq!(now.smarthost, None);
+        assert!(!file.exists());
+        assert!(store.take_postfix_restart());
+    }
+
+    #[test]
+    fn a_smarthost_that_postfix_could_not_use_is_told_beside_its_field() {
+        let (store, folder) = store();
+        for (request, why) in [
+            (smarthost("localhost", "anna", "secret"), Refusal::BadHost),
+            (smarthost("a.example", "an na", "secret"), Refusal::BadLogin),
+            (smarthost("a.example", "anna", ""), Refusal::BadLogin),
+        ] {
+            let (refused, words, _) = refusal(ask(&store, request));
+            assert_eq!(refused, why);
+            assert!(!words.contains("secret"), "{words}");
+        }
+        assert!(!folder.path().join("smarthost/smarthost.json").exists());
+        assert!(!store.take_postfix_restart());
+    }
+
     #[test]
     fn exceptions_and_the_people_s_domains_leave_each_other_alone() {
         let (store, folder) = store();
@@ -214,6 +306,8 @@ mod tests {
             OutboundRequest::See,
             except("old.example", Allow::Plaintext),
             remove("old.example"),
+            smarthost("smtp.example.org", "anna", "of the provider"),
+            OutboundRequest::RemoveSmarthost,
         ] {
             let (why, ..) = refusal(store.answer_outbound(&other, request));
             assert_eq!(why, Refusal::NoSession);
