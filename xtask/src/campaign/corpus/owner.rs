@@ -11,10 +11,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::Duration;
 
 /// The server learns from each message before it says that all were moved.
 const SILENCE: Duration = Duration::from_secs(300);
+/// How often a move is asked for, and how long apart.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Moves all that is in one folder to another with one command (RFC 6851), as
 /// from the owner's home.
@@ -35,7 +39,21 @@ pub fn moves(native: &Native, person: &Person, from: &str, to: &str) -> Result<(
         let login = format!("LOGIN \"{}\" \"{}\"", person.address, person.password);
         ask(&mut wire, &login)?;
         ask(&mut wire, &format!("SELECT \"{from}\""))?;
-        ask(&mut wire, &format!("UID MOVE 1:* \"{to}\""))?;
+        let order = format!("UID MOVE 1:* \"{to}\"");
+        for tries in 1.. {
+            // Files of an earlier batch went without the server, which may find
+            // that out only now; nothing was moved then (RFC 5530).
+            match ask(&mut wire, &order) {
+                Err(error) if tries < TRIES && error.to_string().contains("[EXPUNGEISSUED]") => {
+                    sleep(PAUSE);
+                    ask(&mut wire, "NOOP")?;
+                }
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
         ask(&mut wire, "LOGOUT")
     };
     std::thread::scope(|scope| {

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 /// The field in which smtp-in writes what SpamAssassin says.
 const STATUS: &[u8] = b"X-Spam-Status: ";
+/// As many rules are named of which most was wrong.
+const RULES: usize = 10;
 
 /// What became of messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,15 @@ impl Tally {
         }
         for (reply, count) in &self.refused {
             words += &format!("; {count} times {reply:?}");
+        }
+        let mut rules: Vec<(&String, &u64)> = self.rules_of_wrong.iter().collect();
+        rules.sort_by(|one, other| other.1.cmp(one.1));
+        if kind == Kind::Ham && !rules.is_empty() {
+            let said = rules.iter().take(RULES);
+            let said: Vec<String> = said
+                .map(|(rule, count)| format!("{rule} {count}"))
+                .collect();
+            words += &format!("; by {}", said.join(", "));
         }
         words
     }
