@@ -12,6 +12,7 @@
 mod corpus;
 mod guest;
 mod kinds;
+mod mail_cuts;
 mod native;
 mod power_cuts;
 mod sender;

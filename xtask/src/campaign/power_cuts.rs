@@ -20,6 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum During {
     /// The first boot of a card, when its file system shrinks
     FirstBoot,
+    /// The hours after: while mail arrives and leaves
+    Mail,
 }
 
 /// What `cargo xtask campaign power-cuts` takes.
@@ -30,13 +32,13 @@ pub struct Arguments {
     during: During,
     /// How many cuts
     #[arg(long, default_value_t = 50)]
-    count: u64,
+    pub(super) count: u64,
     /// Go on where the last run was interrupted
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// Print one JSON line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// How far it is.
@@ -82,7 +84,13 @@ impl State {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let During::FirstBoot = arguments.during;
+    match arguments.during {
+        During::FirstBoot => first_boot(arguments),
+        During::Mail => super::mail_cuts::run(arguments),
+    }
+}
+
+fn first_boot(arguments: &Arguments) -> Result<()> {
     image::host_packages_for_boots()?;
     guest::build_zip()?;
     let lab = Lab::new(false)?;

@@ -16,9 +16,11 @@ mod abroad;
 mod authenticated;
 mod backlogs;
 mod campaign;
+mod cuts;
 mod dialogue;
 mod explained;
 mod goes_on;
+mod home;
 mod internet;
 mod isolated;
 mod lands;
@@ -82,6 +84,7 @@ enum Part {
     /// Sets a box up and keeps the moment.
     Moment,
     Abroad,
+    Cut,
     Lands,
     Replies,
     Authenticated,
@@ -111,9 +114,15 @@ macro_rules! scenario {
         })*
     };
 }
-scenario!(abroad: Abroad, lands: Lands, replies: Replies, authenticated: Authenticated,
+scenario!(abroad: Abroad, cut: Cut, lands: Lands, replies: Replies, authenticated: Authenticated,
     backlogs: Backlogs, explained: Explained, goes_on: GoesOn, learns: Learns, locked: Locked,
     rules: Rules, power_cut: PowerCut, unseen: Unseen);
+
+/// One cut while mail arrives and leaves, after so many milliseconds.
+pub fn cut_after(lab: &Lab, folder: &Path, milliseconds: u64) -> Result<()> {
+    cuts::cut_after(folder, milliseconds)?;
+    cut(lab, folder)
+}
 
 /// A campaign in a world of its own; `folder` holds what is to be done.
 pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
@@ -161,6 +170,7 @@ pub fn inside(arguments: &InsideArguments) -> Result<()> {
     match arguments.part {
         Part::Moment => moment::keep(arguments),
         Part::Abroad => abroad::run(arguments),
+        Part::Cut => cuts::run(arguments),
         Part::Lands => lands::run(arguments),
         Part::Replies => replies::run(arguments),
         Part::Authenticated => authenticated::run(arguments),

@@ -109,6 +109,16 @@ pub(super) fn resume(arguments: &InsideArguments, recording: Option<Recording>) 
     Ok(machine)
 }
 
+/// Switches the box on again with this card.
+pub(super) fn start_again(
+    arguments: &InsideArguments,
+    start: Start,
+    card: &Path,
+) -> Result<Machine> {
+    let serial = arguments.folder.join("serial.log");
+    start_box(start, card, None, &serial, &arguments.u_boot)
+}
+
 fn start_box(
     start: Start,
     card: &Path,
