@@ -85,6 +85,6 @@ mod tests {
     #[test]
     fn only_the_strict_domain_signs() {
         assert!(configuration(Domain::Strict, "/p").contains("dkim_selector = s1\n"));
-        assert!(!configuration(Domain::Exim, "/p").contains("dkim"));
+        assert!(!configuration(Domain::Exim, "/p").contains("dkim_private_key"));
     }
 }
