@@ -8,15 +8,22 @@
 //! The mount itself is not synchronous: it would write both copies of that table for each
 //! cluster, 48 MiB of a header's backup in more than a minute.
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::unistd::syncfs;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Where `early` mounted it.
 pub const CARD: &str = "/run/card";
+
+/// How long the card may be busy after a write: longer than a sandbox takes to begin.
+const BUSY: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Two writers would take the mount from each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -39,8 +46,21 @@ pub fn while_writable<T>(write: impl FnOnce(&Path) -> io::Result<T>) -> io::Resu
     };
     remount(MsFlags::empty())?;
     let written = write(Path::new(CARD));
-    remount(MsFlags::MS_RDONLY)?;
+    // A sandbox that was begun meanwhile has a copy of our file's descriptor until it
+    // closes what it was not given.
+    again_while_busy(|| remount(MsFlags::MS_RDONLY))?;
     written
+}
+
+/// Tries until the kernel no longer says `EBUSY`, for [`BUSY`] at the most.
+fn again_while_busy(step: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+    let end = Instant::now() + BUSY;
+    loop {
+        match step() {
+            Err(Errno::EBUSY) if Instant::now() < end => sleep(PAUSE),
+            done => return done,
+        }
+    }
 }
 
 /// Makes a file of these bytes, or replaces one, and returns when it is on the card. A cut
@@ -125,6 +145,21 @@ fn on_the_card(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_is_busy_is_tried_again_and_nothing_else() {
+        let tries = Cell::new(0);
+        let step = |until| {
+            tries.set(tries.get() + 1);
+            match tries.get() < until {
+                true => Err(Errno::EBUSY),
+                false => Err(Errno::EROFS),
+            }
+        };
+        assert_eq!(again_while_busy(|| step(4)), Err(Errno::EROFS));
+        assert_eq!(tries.get(), 4);
+    }
 
     #[test]
     fn a_file_is_overwritten_and_its_copy_goes_away() {
