@@ -16,6 +16,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 const FOLDER: &str = "dns";
 /// Algorithm 13 is ECDSA P-256 with SHA-256 (RFC 6605), digest 2 SHA-256.
@@ -204,12 +206,25 @@ fn generate(
     })
 }
 
+/// What keymgr says when another one, for another zone, opens the keys for the first
+/// time at the same moment; nothing was done then.
+const BUSY: &str = "failed to initialize KASP";
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
 fn delegation_signer(here: &Namespace, tree: &Tree, zone: &str) -> Result<String> {
     let conf = conf();
     let keymgr = |words: &[&str]| -> Result<String> {
         let words = [&["keymgr", "-c", &conf, zone], words].concat();
-        let said = here.feed(tree.command(&words), b"")?;
-        Ok(String::from_utf8_lossy(&said).into_owned())
+        let mut tries = 0..TRIES;
+        loop {
+            let said = here.feed(tree.command(&words), b"");
+            let busy = |error: &anyhow::Error| format!("{error:#}").contains(BUSY);
+            match said {
+                Err(error) if busy(&error) && tries.next().is_some() => sleep(PAUSE),
+                said => return Ok(String::from_utf8_lossy(&said?).into_owned()),
+            }
+        }
     };
     keymgr(&[
         "generate",
