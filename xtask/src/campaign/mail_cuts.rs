@@ -3,6 +3,9 @@
 //! in `target/campaign/mail-cuts.json` after every cut. A cut that failed leaves its card
 //! and logs in `target/campaign/mail-cuts/` and is done again by `--resume`, at the same
 //! moment.
+//!
+//! No boot test does a cut of this kind yet: one takes six minutes beside another boot,
+//! and no run of it has come to its end.
 
 use super::power_cuts::Arguments;
 use crate::bench::with_place;

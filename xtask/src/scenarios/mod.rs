@@ -194,11 +194,6 @@ pub const ALL: &[Scenario] = &[
         run: mail::abroad,
     },
     Scenario {
-        name: "mail_cut",
-        about: "the power goes while mail arrives and leaves: what was answered 250 is there",
-        run: mail::cut,
-    },
-    Scenario {
         name: "mail_explained",
         about: "projectx says on the box what each sandbox may do, as lint does on the host",
         run: mail::explained,

@@ -16,7 +16,6 @@ const LENGTHS: &[(&str, u32)] = &[
     ("wifi_joins", 150),
     ("mail_learns", 150),
     ("mail_abroad", 150),
-    ("mail_cut", 200),
     ("usb_key", 120),
     ("mail_power_cut", 120),
     ("slots_fall_back", 120),

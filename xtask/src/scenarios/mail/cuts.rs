@@ -68,7 +68,6 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     // they had is in its queue.
     let sender = home.internet.host(SENDER);
     sender.down()?;
-    sender.up()?;
     let card = arguments.folder.join("kept.qcow2");
     let mut machine = world::start_again(arguments, Start::PowerOnToSave, &card)?;
     machine.wait_for_serial("projectx: page ready", 1, PAGE_LIMIT)?;
@@ -79,6 +78,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     wait_for_mail(&mut machine)?;
     let mut agent = Agent::connect(&mut machine)?;
     home.introduce(&mut machine, &mut agent)?;
+    sender.up()?;
     let told = |agent: &mut Agent| {
         let journal = agent.ask_text(&["read", "/run/projectx/journal"]);
         journal.unwrap_or_else(|error| error.to_string())

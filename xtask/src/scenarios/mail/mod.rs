@@ -114,14 +114,15 @@ macro_rules! scenario {
         })*
     };
 }
-scenario!(abroad: Abroad, cut: Cut, lands: Lands, replies: Replies, authenticated: Authenticated,
+scenario!(abroad: Abroad, lands: Lands, replies: Replies, authenticated: Authenticated,
     backlogs: Backlogs, explained: Explained, goes_on: GoesOn, learns: Learns, locked: Locked,
     rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
 /// One cut while mail arrives and leaves, after so many milliseconds.
 pub fn cut_after(lab: &Lab, folder: &Path, milliseconds: u64) -> Result<()> {
     cuts::cut_after(folder, milliseconds)?;
-    cut(lab, folder)
+    let moment = lab.mail_moment()?;
+    enter(lab, Part::Cut, folder, &moment)
 }
 
 /// A campaign in a world of its own; `folder` holds what is to be done.
