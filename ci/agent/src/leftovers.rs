@@ -187,9 +187,17 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("leftovers-{}", std::process::id()));
         fs::create_dir_all(folder.join("group")).unwrap();
         let path = folder.to_str().unwrap();
+        // A name of its own: other tests' `sleep`s come and go meanwhile.
+        let name = format!("left{}", std::process::id());
+        let program = folder.join(&name);
+        std::os::unix::fs::symlink("/usr/bin/sleep", &program).unwrap();
+        let (alive, dead) = (
+            format!("process {name}"),
+            format!("process {name} (zombie)"),
+        );
         let before = look_here(path);
         let held = fs::File::create(folder.join("file")).unwrap();
-        let mut child = Command::new("sleep")
+        let mut child = Command::new(&program)
             .arg("600")
             .stdin(Stdio::null())
             .spawn()
@@ -198,19 +206,19 @@ mod tests {
             let (was, now) = (before.get(kind).copied().unwrap_or(0), look_here(path));
             now.get(kind).copied().unwrap_or(0) >= was + by
         };
-        assert!(grew("descriptor", 1) && grew("file", 1) && grew("process sleep", 1));
+        assert!(grew("descriptor", 1) && grew("file", 1) && grew(&alive, 1));
         child.kill().unwrap();
         // It is dead some time after it was killed.
         let seen = (0..500).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            grew("process sleep (zombie)", 1)
+            grew(&dead, 1)
         });
         assert!(seen);
         child.wait().unwrap();
         drop(held);
         let after = look_here(path);
         assert_eq!(after["descriptor"], before["descriptor"]);
-        assert_eq!((after["file"], after["cgroup"]), (2, 1));
+        assert_eq!((after["file"], after["cgroup"]), (3, 1));
         assert!(before["namespace net"] >= 1);
         fs::remove_dir_all(folder).unwrap();
     }
