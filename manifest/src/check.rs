@@ -325,9 +325,16 @@ fn fields_fit_the_lifetime(
                     "a per-connection service writes no volume: nothing may outlive its connection";
                 faults.add(&field("volumes"), what);
             }
-            if raw.listen.is_empty() && pairs == 0 {
-                let what =
-                    "a per-connection service needs \"listen\" or a channel with \"socket: pair\"";
+            let passed = raw.provides.iter();
+            let passed = passed
+                .filter(|channel| channel.kind == raw::Kind::Passed)
+                .count();
+            if passed > 0 && passed + raw.listen.len() > 1 {
+                let what = "a per-connection service is made for one connection; give it one port, or one channel of kind \"passed\"";
+                faults.add(&field("provides"), what);
+            }
+            if raw.listen.is_empty() && pairs == 0 && passed == 0 {
+                let what = "a per-connection service needs \"listen\", or a channel with \"kind: passed\" or \"socket: pair\"";
                 faults.add(&field("lifetime"), what);
             }
         }
@@ -458,6 +465,9 @@ fn channel(
             );
         }
         (_, None, _) => return wrong("port", "is missing; this kind of channel needs one", faults),
+        (raw::Kind::Passed, Some(port), _) if lifetime == raw::Lifetime::PerConnection => {
+            ChannelKind::Passed { port }
+        }
         (..) if !daemon => {
             return wrong(
                 "kind",

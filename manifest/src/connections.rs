@@ -25,7 +25,11 @@ pub(super) fn limits(raw: &raw::Service, at: &str, faults: &mut Faults<'_>) -> O
     let usual = Connections::default();
     let limits = &raw.limits;
     let field = |key: &str| format!("{at}.{key}");
-    let serves = raw.lifetime == raw::Lifetime::PerConnection && !raw.listen.is_empty();
+    let passed = raw
+        .provides
+        .iter()
+        .any(|channel| channel.kind == raw::Kind::Passed);
+    let serves = raw.lifetime == raw::Lifetime::PerConnection && (!raw.listen.is_empty() || passed);
     let all = [
         ("at-once", limits.at_once),
         ("from-one-address", limits.from_one_address),
@@ -33,7 +37,7 @@ pub(super) fn limits(raw: &raw::Service, at: &str, faults: &mut Faults<'_>) -> O
         ("waiting-from-one-address", limits.waiting_from_one_address),
     ];
     if !serves && let Some((key, _)) = all.iter().find(|(_, given)| given.is_some()) {
-        let what = "is for a per-connection service with \"listen\"; remove it";
+        let what = "is for a per-connection service with \"listen\" or a channel of kind \"passed\"; remove it";
         faults.add(&field(key), what);
         return None;
     }

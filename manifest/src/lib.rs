@@ -195,7 +195,8 @@ pub enum ChannelKind {
         port: u16,
     },
     /// The supervisor accepts on 127.0.0.1:port inside the user's namespace
-    /// and hands each connection to the provider.
+    /// and hands each connection to the provider; a per-connection provider is
+    /// made for it.
     Passed {
         /// In the user's namespace.
         port: u16,

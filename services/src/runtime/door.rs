@@ -1,6 +1,8 @@
 //! A port for strangers: open while what it leads to answers, one thread that accepts,
 //! one thread a connection. Who finds no place is told so, and never dropped in
-//! silence: the sender keeps the message and comes again.
+//! silence: the sender keeps the message and comes again. A port inside a daemon whose
+//! connections are each served by a sandbox of their own works in the same way
+//! ([`inside`]).
 
 use super::backoff::Backoff;
 use super::farewell::{self, Farewell, Farewells};
@@ -27,6 +29,9 @@ const TURN: Duration = Duration::from_secs(4 * 60);
 const RECOVERY: Duration = Duration::from_secs(60);
 /// And how long between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long those at work at a port inside may take to be killed when the app is told
+/// to end: they look once a second.
+const LEAVING: Duration = Duration::from_secs(5);
 /// How often the journal says how many were turned away.
 const TELLING: Duration = Duration::from_secs(60);
 
@@ -147,6 +152,39 @@ impl Door {
         let words = format!("{}: port {} is closed", self.house.service, self.port);
         shared.journal.event(&words);
     }
+}
+
+/// Serves the connections to a port inside a daemon, each with a sandbox of
+/// `provider`, until it is told to close. Who finds no place meets a closed connection.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub(super) fn inside(
+    shared: &Arc<Shared>,
+    provider: &Service,
+    channel: &str,
+    listener: TcpListener,
+) -> std::io::Result<(Arc<AtomicBool>, JoinHandle<()>)> {
+    listener.set_nonblocking(true)?;
+    let house = Arc::new(House {
+        service: provider.name.to_string(),
+        parts: parts::reached(&shared.app, provider.name.as_str()),
+        to: channel.to_owned(),
+        full: String::new(),
+        slots: Arc::new(Slots::new(provider.limits.connections)),
+        pool: Pool::new(provider.name.as_str(), 0),
+    });
+    let closing = Arc::new(AtomicBool::new(false));
+    let (told, shared) = (Arc::clone(&closing), Arc::clone(shared));
+    let thread = std::thread::Builder::new().name("inside-port".into());
+    let thread = thread.spawn(move || {
+        accept(&listener, &told, &shared, &house);
+        let end = Instant::now() + LEAVING;
+        while shared.is_stopping() && !house.slots.is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })?;
+    Ok((closing, thread))
 }
 
 fn accept(listener: &TcpListener, closing: &AtomicBool, shared: &Arc<Shared>, house: &Arc<House>) {

@@ -3,9 +3,10 @@
 //!
 //! All are bound before the daemon's program runs. A `listener` is then its
 //! provider's; at a port of a `passed` or `relay` channel a thread accepts, and
-//! hands over what comes. Nobody is refused while a provider is away.
+//! hands over what comes, or makes a sandbox for it ([`door::inside`]). Nobody is
+//! refused while a provider is away.
 
-use super::{RuntimeError, Shared, lock};
+use super::{RuntimeError, Shared, door, lock, parts};
 use manifest::{ChannelKind, Service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
@@ -65,7 +66,12 @@ impl Inside {
                 inside.listeners.push(channel);
                 continue;
             }
-            let opened = door(shared, channel, listener);
+            let opened = match shared.channel(&channel) {
+                Ok((provider, found)) if parts::is_made_for_each(provider, found) => {
+                    door::inside(shared, provider, &channel, listener)
+                }
+                _ => handing(shared, channel, listener),
+            };
             match opened.map_err(RuntimeError::io("a thread")) {
                 Ok(door) => inside.doors.push(door),
                 Err(error) => {
@@ -91,7 +97,8 @@ impl Inside {
     }
 }
 
-fn door(
+/// A thread that hands over what comes.
+fn handing(
     shared: &Arc<Shared>,
     channel: String,
     listener: TcpListener,

@@ -3,7 +3,7 @@
 
 use super::relay;
 use crate::volumes::relay_name;
-use manifest::{App, ChannelKind, Lifetime};
+use manifest::{App, Channel, ChannelKind, Lifetime, Service};
 use std::collections::BTreeSet;
 
 /// Some parts. What is made for one connection always answers.
@@ -31,6 +31,10 @@ pub(super) fn reached(app: &App, service: &str) -> Parts {
                 let Some((provider, channel)) = app.channel(channel.as_str()) else {
                     continue;
                 };
+                if is_made_for_each(provider, channel) {
+                    // Its connection waits for what it reaches, and nobody else.
+                    continue;
+                }
                 if let ChannelKind::Relay { .. } = channel.kind {
                     found.insert(relay_name(channel.name.as_str()));
                 }
@@ -42,6 +46,12 @@ pub(super) fn reached(app: &App, service: &str) -> Parts {
         found.insert(name);
     }
     found
+}
+
+/// Whether each connection of this channel makes a sandbox of its provider's.
+pub(super) fn is_made_for_each(provider: &Service, channel: &Channel) -> bool {
+    matches!(channel.kind, ChannelKind::Passed { .. })
+        && matches!(provider.lifetime, Lifetime::PerConnection { .. })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod paths;
 mod sets;
 mod support;
 mod turned_away;
+mod visited;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
