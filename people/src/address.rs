@@ -40,16 +40,7 @@ impl Address {
         if !is_name {
             return Err(AddressError::Name);
         }
-        // Two labels at least, and the last is no number, or it would be an
-        // IPv4 address (RFC 1123 section 2.1).
-        let labels: Vec<&str> = domain.split('.').collect();
-        let is_domain = labels.len() >= 2
-            && domain.len() <= 253 - 64
-            && labels.iter().all(|label| is_label(label))
-            && labels
-                .last()
-                .is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()));
-        if !is_domain {
+        if !is_domain(domain) {
             return Err(AddressError::Domain);
         }
         Ok(Self(text))
@@ -70,6 +61,18 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Two labels at least, and the last is no number, or it would be an IPv4 address
+/// (RFC 1123 section 2.1). In lower case.
+pub(crate) fn is_domain(domain: &str) -> bool {
+    let labels: Vec<&str> = domain.split('.').collect();
+    labels.len() >= 2
+        && domain.len() <= 253 - 64
+        && labels.iter().all(|label| is_label(label))
+        && labels
+            .last()
+            .is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_letters_and_digits(text: &str) -> bool {

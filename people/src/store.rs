@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::aliases::{self, Alias};
+use crate::outside::{MOST_OUTSIDE, OutsideAddress, OutsideError};
 use crate::password::{self, PasswordError};
 use control::Secret;
 use nix::unistd::{Gid, Uid};
@@ -39,6 +40,12 @@ pub enum PeopleError {
     /// The domain is not one that anybody has an address of.
     #[error("Nobody here has an address at {0}.")]
     NoDomain(String),
+    /// The address is one of this box's own domains.
+    #[error("{0} is an address of this box; mail is passed on only to others.")]
+    NotOutside(OutsideAddress),
+    /// An alias to outside without an address, or with too many.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// There are as many other addresses as there may be.
     #[error("This box has 1000 other addresses already; remove one first.")]
     FullOfAliases,
@@ -71,6 +78,16 @@ pub struct Person {
     /// The uid in the mail server's namespace.
     pub uid: u32,
     hash: String,
+}
+
+#[cfg(test)]
+impl Person {
+    /// One with this address and uid, for tests of what names people.
+    pub(crate) fn of(address: &str, uid: u32) -> Self {
+        let address = Address::parse(address).unwrap();
+        let hash = String::new();
+        Self { address, uid, hash }
+    }
 }
 
 /// Where homes are and who owns them.
@@ -190,13 +207,58 @@ impl People {
         self.replace_aliases(aliases)
     }
 
-    /// Takes such an address away.
+    /// The aliases to outside: each with its person and whom its mail is passed on to.
+    pub fn outside(&self) -> Vec<(Address, &Person, &[OutsideAddress])> {
+        let all = self.aliases.iter();
+        all.filter_map(|alias| {
+            let (address, to) = alias.leads_outside()?;
+            Some((address, self.by_uid(alias.uid)?, to))
+        })
+        .collect()
+    }
+
+    /// Makes an address whose mail is passed on to one to four others outside. It is a
+    /// person's, who gets the bounces, the junk, and what can't be passed on.
+    ///
+    /// # Errors
+    /// When the address is taken or of a domain that nobody here has, there is no such
+    /// person, one of the others is of this box, there are none or too many, or the disk
+    /// fails.
+    pub fn add_outside(
+        &mut self,
+        alias: &Address,
+        owner: &Address,
+        to: &[OutsideAddress],
+    ) -> Result<(), PeopleError> {
+        self.must_be_free(alias)?;
+        let is_own = |domain: &str| self.people.iter().any(|one| one.address.domain() == domain);
+        if !is_own(alias.domain()) {
+            return Err(PeopleError::NoDomain(alias.domain().to_owned()));
+        }
+        if let Some(inside) = to.iter().find(|to| is_own(to.domain())) {
+            return Err(PeopleError::NotOutside(inside.clone()));
+        }
+        if !(1..=MOST_OUTSIDE).contains(&to.len()) {
+            return Err(OutsideError::Number.into());
+        }
+        let uid = self.uid_of(owner)?;
+        let unknown = || PeopleError::Unknown(owner.clone());
+        let owner = self.by_uid(uid).ok_or_else(unknown)?;
+        if self.aliases.len() >= MOST_ALIASES {
+            return Err(PeopleError::FullOfAliases);
+        }
+        let mut aliases = self.aliases.clone();
+        aliases.push(Alias::outside(alias, owner, to));
+        self.replace_aliases(aliases)
+    }
+
+    /// Takes such an address away, to whomever it leads.
     ///
     /// # Errors
     /// When there is no such address, or the disk fails.
     pub fn remove_alias(&mut self, alias: &Address) -> Result<(), PeopleError> {
         let mut aliases = self.aliases.clone();
-        aliases.retain(|known| known.given().as_ref() != Some(alias));
+        aliases.retain(|known| !known.is(alias));
         if aliases.len() == self.aliases.len() {
             return Err(PeopleError::Unknown(alias.clone()));
         }
@@ -234,8 +296,7 @@ impl People {
 
     fn must_be_free(&self, address: &Address) -> Result<(), PeopleError> {
         let owned = self.people.iter().any(|person| person.address == *address);
-        let mut given = self.aliases.iter().filter_map(Alias::given);
-        match owned || given.any(|alias| alias == *address) {
+        match owned || self.aliases.iter().any(|alias| alias.is(address)) {
             true => Err(PeopleError::Exists(address.clone())),
             false => Ok(()),
         }
@@ -596,6 +657,61 @@ postmaster::{ones}postmaster:/mail/20001::
         fs::remove_file(here.folder.path().join(ALIASES)).unwrap();
         here.people().unwrap().begin().unwrap();
         assert_eq!(aliases().lines().count(), 2);
+    }
+
+    #[test]
+    fn an_alias_to_outside_is_a_person_s_and_leads_to_others_only() {
+        let here = Box::new();
+        let mut people = here.people().unwrap();
+        let (anna, ben) = (address("anna@example.org"), address("ben@two.example"));
+        for person in [&anna, &ben] {
+            let password = secret("a long password");
+            people.add(person.clone(), &password).unwrap();
+        }
+        let to = |text: &str| OutsideAddress::parse_list(text).unwrap();
+        let sales = address("sales@example.org");
+        for (alias, owner, others, words) in [
+            ("anna@example.org", &anna, "b@far.example", "exists already"),
+            ("x@other.example", &anna, "b@far.example", "Nobody here has"),
+            (
+                "x@example.org",
+                &address("cleo@example.org"),
+                "b@far.example",
+                "does not exist",
+            ),
+            (
+                "x@example.org",
+                &anna,
+                "b@far.example,info@TWO.example",
+                "info@two.example is an address of this box",
+            ),
+        ] {
+            let error = people.add_outside(&address(alias), owner, &to(others));
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let none = people.add_outside(&sales, &anna, &[]).unwrap_err();
+        assert!(none.to_string().contains("one to 4"), "{none}");
+        assert!(people.outside().is_empty());
+
+        let others = to("bob@far.example cleo@third.example");
+        people.add_outside(&sales, &ben, &others).unwrap();
+        let again = here.people().unwrap();
+        let outside = again.outside();
+        assert_eq!(outside.len(), 1);
+        assert_eq!((&outside[0].0, &outside[0].1.address), (&sales, &ben));
+        assert_eq!(outside[0].2, others);
+        // It is taken now, and nobody's login.
+        let taken = people.add_alias(&sales, &anna).unwrap_err();
+        assert!(taken.to_string().contains("exists already"), "{taken}");
+        assert!(again.aliases().is_empty());
+        assert_eq!(here.text().lines().count(), 2);
+        // It goes alone, or with its person.
+        people.remove_alias(&sales).unwrap();
+        assert!(people.outside().is_empty());
+        people.add_outside(&sales, &ben, &others).unwrap();
+        people.remove(&ben).unwrap();
+        assert!(people.outside().is_empty());
     }
 
     #[test]
