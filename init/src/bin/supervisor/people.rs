@@ -161,12 +161,16 @@ enum Trouble {
 
 impl From<Trouble> for Reply {
     fn from(trouble: Trouble) -> Self {
-        use PeopleError::{Damaged, Exists, Full, FullOfAliases, Io, NoDomain, Password, Unknown};
+        use PeopleError::{
+            Damaged, Exists, Full, FullOfAliases, Io, NoDomain, NotOutside, Outside, Password,
+            Unknown,
+        };
         let refusal = match &trouble {
             Trouble::Address(_)
-            | Trouble::People(Exists(_) | Unknown(_) | NoDomain(_) | Full | FullOfAliases) => {
-                Refusal::BadAddress
-            }
+            | Trouble::People(
+                Exists(_) | Unknown(_) | NoDomain(_) | NotOutside(_) | Outside(_) | Full
+                | FullOfAliases,
+            ) => Refusal::BadAddress,
             Trouble::People(Password(_)) => Refusal::BadPassword,
             Trouble::People(Damaged { .. } | Io { .. }) => {
                 log::line(&format!("people: {trouble}"));
