@@ -12,9 +12,7 @@ pub mod dns;
 #[cfg(feature = "planted")]
 mod exploit;
 pub mod headers;
-mod key_exchange;
 pub mod path;
 pub mod reply;
 pub mod session;
-mod tls;
-pub mod wire;
+pub use smtp_wire as wire;

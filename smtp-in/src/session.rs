@@ -6,17 +6,19 @@ use crate::command::{self, Command};
 use crate::dns::Dns;
 use crate::path;
 use crate::reply::{self, MAX_MESSAGE};
-use crate::tls;
-use crate::wire::{Data, Line, Timed, Wire};
 use channels::deliver;
 use channels::recipient_check::{self, Question};
 use channels::rules::{self, Rules};
 use rustls::{ServerConnection, StreamOwned};
+use smtp_wire::{Data, Line, Wire};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+use tls_server::Timed;
 
+/// What there is after the deadline, to say so.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// After so many refused commands a client is a guesser.
 const MAX_ERRORS: usize = 20;
 /// More commands than these no client needs: 100 recipients, some of them asked
@@ -156,6 +158,7 @@ fn talk(
         socket: connection,
         idle: limits.idle,
         deadline: Instant::now() + limits.session,
+        farewell: FAREWELL,
     };
     let mut session = Session {
         hostname,
@@ -186,7 +189,7 @@ fn talk(
     if session.commands(&mut wire)? == Next::Close {
         return Ok(session.how);
     }
-    let Some(config) = tls::config(tls_sign) else {
+    let Some(config) = tls_server::config(tls_sign) else {
         wire.send(reply::NO_TLS_NOW)?;
         return Ok("no answer from the signer");
     };

@@ -12,5 +12,3 @@ pub mod message;
 pub mod queue;
 pub mod sasl;
 pub mod session;
-mod tls;
-mod wire;

@@ -3,22 +3,27 @@
 use crate::message::{self, Stamp};
 use crate::queue::{Queue, Said};
 use crate::sasl::{self, Login, Sasl};
-use crate::tls;
-use crate::wire::{Data, Line, Timed, Wire};
 use channels::dkim_sign::{self, Reply};
 use channels::recipient_check::is_path;
 use mail_parser::DateTime;
 use rustls::{ServerConnection, StreamOwned};
 use smtp_proto::Request;
+use smtp_wire::{Data, Line, Wire, has_bare};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tls_server::Timed;
 
 /// The largest message, in bytes (RFC 1870).
 pub const MAX_MESSAGE: usize = 35 << 20;
 /// The most recipients of one message (RFC 5321 section 4.5.3.1.8 wants 100).
 pub const MAX_RECIPIENTS: usize = 100;
+/// The longest command line, with its CR LF: a password in AUTH may be long
+/// (RFC 4954 section 4.3).
+const MAX_LINE: usize = 12_288;
+/// What there is after the deadline, to say so.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// After so many refused commands a client is a guesser.
 const MAX_ERRORS: usize = 20;
 /// After so many wrong passwords as well.
@@ -106,6 +111,7 @@ fn talk(
         socket: channels.connection,
         idle: limits.idle,
         deadline: Instant::now() + limits.session,
+        farewell: FAREWELL,
     };
     let mut session = Session {
         hostname,
@@ -123,14 +129,14 @@ fn talk(
         how: "closed",
     };
     if begin == Begin::StartTls {
-        let mut wire = Wire::new(plain);
+        let mut wire = Wire::with_lines(plain, MAX_LINE);
         wire.send(&format!("220 {hostname} ESMTP"))?;
         if session.commands(&mut wire)? == Next::Close {
             return Ok(session.line());
         }
         plain = wire.stream;
     }
-    let Some(config) = tls::config(channels.tls_sign) else {
+    let Some(config) = tls_server::config(channels.tls_sign) else {
         if begin == Begin::StartTls {
             Wire::new(plain).send("454 4.7.0 TLS is not available now")?;
         }
@@ -146,7 +152,7 @@ fn talk(
     session.tls = describe(&connection);
     // What was said before counts no more (RFC 3207 section 4.2).
     session.hello = false;
-    let mut wire = Wire::new(StreamOwned::new(connection, plain));
+    let mut wire = Wire::with_lines(StreamOwned::new(connection, plain), MAX_LINE);
     if begin == Begin::Tls {
         wire.send(&format!("220 {hostname} ESMTP"))?;
     }
@@ -215,8 +221,8 @@ impl Session<'_> {
                 other => other?,
             };
             let reply = match line {
-                Line::TooLong => "500 5.5.6 Line too long".to_owned(),
-                Line::Bare => "500 5.5.2 A command ends with CR LF".to_owned(),
+                Line::TooLong(_) => "500 5.5.6 Line too long".to_owned(),
+                Line::Bare(_) => "500 5.5.2 A command ends with CR LF".to_owned(),
                 Line::Whole(line) => match self.command(wire, &line)? {
                     Done::Reply(reply) => reply,
                     Done::Next(next) => return Ok(next),
@@ -494,8 +500,10 @@ impl Session<'_> {
     /// The reply to a message that was read to its end.
     fn message(&mut self, data: Data) -> String {
         let taken = match data {
-            Data::Bare => Err("550 5.6.0 A line ends with CR LF, not with one of them".to_owned()),
             Data::TooBig => Err("552 5.3.4 Message too big".to_owned()),
+            Data::Whole(message) if has_bare(&message) => {
+                Err("550 5.6.0 A line ends with CR LF, not with one of them".to_owned())
+            }
             Data::Whole(message) => self.send(&message),
         };
         let reply = match taken {
@@ -594,7 +602,7 @@ fn ask<S: Read + Write>(wire: &mut Wire<S>, words: &str) -> io::Result<Option<St
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             (text != "*").then_some(text)
         }
-        Line::TooLong | Line::Bare => Some(String::new()),
+        Line::TooLong(_) | Line::Bare(_) => Some(String::new()),
     })
 }
 

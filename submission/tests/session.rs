@@ -13,8 +13,11 @@ use mail_auth::{
 };
 use outbound::settings::Settings;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, NamedGroup, SignatureScheme, StreamOwned,
+};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fs;
@@ -218,10 +221,17 @@ impl<S: Read + Write> Client<S> {
 
 /// TLS with the box's own certificate and no other.
 fn tls(plain: TcpStream) -> Client<StreamOwned<ClientConnection, TcpStream>> {
+    tls_of(plain, rustls::crypto::ring::default_provider())
+}
+
+/// The same with the client's own library and groups.
+fn tls_of(
+    plain: TcpStream,
+    provider: CryptoProvider,
+) -> Client<StreamOwned<ClientConnection, TcpStream>> {
     let text = fs::read(keys().join("tls/certificate.pem")).unwrap();
     let own = <CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(&text);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
@@ -398,6 +408,35 @@ fn a_message_is_signed_twice_and_in_the_queue_before_it_is_acknowledged() {
         ends.line.join().unwrap(),
         "127.0.0.1: anna@home.example sent 1, done"
     );
+}
+
+#[test]
+fn a_login_goes_over_the_hybrid_and_over_no_group_that_is_not_taken() {
+    use aws_lc_rs::kx_group::{SECP256R1, X25519, X25519MLKEM768};
+    let of = |groups: &[&'static dyn SupportedKxGroup]| CryptoProvider {
+        kx_groups: groups.to_vec(),
+        ..aws_lc_rs::default_provider()
+    };
+    for (groups, agreed) in [
+        (
+            &[X25519MLKEM768, X25519, SECP256R1][..],
+            NamedGroup::X25519MLKEM768,
+        ),
+        (&[SECP256R1, X25519MLKEM768], NamedGroup::X25519MLKEM768),
+        (&[SECP256R1, X25519], NamedGroup::X25519),
+    ] {
+        let (plain, _ends) = start(Begin::Tls);
+        let mut client = tls_of(plain, of(groups));
+        assert_eq!(client.reply(), "220 mail.home.example ESMTP");
+        client.login();
+        let connection = &client.stream.get_ref().conn;
+        let group = connection.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, agreed);
+    }
+    let (plain, _ends) = start(Begin::Tls);
+    let mut client = tls_of(plain, of(&[SECP256R1]));
+    let error = client.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(error.to_string(), "received fatal alert: HandshakeFailure");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! TLS whose key is elsewhere: rustls hands over the text to sign, and only its
 //! parts go to the signer.
 
+use crate::key_exchange;
 use channels::tls_sign::{Reply, Request, ask, from_hex, to_hex};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, ServerConfig};
@@ -9,9 +10,11 @@ use rustls::{Error, SignatureAlgorithm, SignatureScheme, version};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
-/// A server without tickets, sessions and early data; `None` when the signer is
-/// in trouble.
-pub(crate) fn config(mut channel: UnixStream) -> Option<Arc<ServerConfig>> {
+/// A server of TLS 1.2 and 1.3 (RFC 8996, RFC 9325 section 3.1), with two groups,
+/// without tickets, sessions and early data (RFC 8446 section 8). It is for one
+/// connection: the signer at the other end of `channel` signs one handshake. `None` when
+/// the signer is in trouble.
+pub fn config(mut channel: UnixStream) -> Option<Arc<ServerConfig>> {
     let Ok(Reply::Certificate { chain }) = ask(&mut channel, &Request::Certificate) else {
         return None;
     };
@@ -21,13 +24,13 @@ pub(crate) fn config(mut channel: UnixStream) -> Option<Arc<ServerConfig>> {
         .collect();
     let key = Arc::new(Elsewhere(Arc::new(Mutex::new(channel))));
     let certified = CertifiedKey::new(chain.filter(|chain| !chain.is_empty())?, key);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(key_exchange::provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .ok()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Some(Arc::new(config))
 }

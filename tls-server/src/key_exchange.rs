@@ -19,7 +19,7 @@ const KEY: usize = 1184;
 /// ring's provider with the two groups that this server takes. Of those that a
 /// client offers, rustls takes the one that the client names first (RFC 8446
 /// section 4.2.7): every library that has the hybrid on by default names it first.
-pub(crate) fn provider() -> CryptoProvider {
+pub fn provider() -> CryptoProvider {
     CryptoProvider {
         kx_groups: vec![HYBRID, X25519],
         ..rustls::crypto::ring::default_provider()

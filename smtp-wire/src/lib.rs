@@ -1,59 +1,18 @@
-//! The connection: bytes with time limits, command lines and message data.
+//! A connection of SMTP as its server reads it: command lines (RFC 5321 section 2.3.8),
+//! message data (section 4.1.1.4) and chunks (RFC 3030). A line ends with CR LF and
+//! nothing else; what else looks like an end is handed on as what it is.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
-/// The longest command line, with its CR LF; RFC 5321 section 4.5.3.1.4 wants 512.
-const MAX_LINE: usize = 1000;
-
-/// A socket that gives up after `idle` of silence, and at `deadline` in any case.
-pub struct Timed {
-    /// The connection.
-    pub socket: TcpStream,
-    /// How long one read or write may take.
-    pub idle: Duration,
-    /// When all is over.
-    pub deadline: Instant,
-}
-
-/// What there is after the deadline, to say so.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-impl Timed {
-    fn limit(&self, grace: Duration) -> io::Result<Duration> {
-        let end = self.deadline + grace;
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        Ok(left.min(self.idle))
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .set_read_timeout(Some(self.limit(Duration::ZERO)?))?;
-        self.socket.read(bytes)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(self.limit(FAREWELL)?))?;
-        self.socket.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
-    }
-}
+/// The longest command line, with its CR LF, where nothing else is said; RFC 5321
+/// section 4.5.3.1.4 wants 512.
+pub const MAX_LINE: usize = 1000;
 
 /// A stream with what was read from it but not used.
 pub struct Wire<S> {
     /// Where it comes from, and replies go to.
     pub stream: S,
+    longest: usize,
     buffer: Vec<u8>,
     /// What was read and not used is from `used` to `end`.
     used: usize,
@@ -64,7 +23,7 @@ pub struct Wire<S> {
 pub enum Line {
     /// It ends with CR LF.
     Whole(Vec<u8>),
-    /// It was longer than 1000 octets; here are the first.
+    /// It was longer than it may be; here are the first octets, half as many.
     TooLong(Vec<u8>),
     /// A line feed came without its carriage return.
     Bare(Vec<u8>),
@@ -80,10 +39,16 @@ pub enum Data {
 }
 
 impl<S: Read + Write> Wire<S> {
-    /// Nothing was read yet.
+    /// Nothing was read yet. A command line may have [`MAX_LINE`] octets.
     pub fn new(stream: S) -> Self {
+        Self::with_lines(stream, MAX_LINE)
+    }
+
+    /// The same for command lines of at most `longest` octets with their CR LF.
+    pub fn with_lines(stream: S, longest: usize) -> Self {
         Self {
             stream,
+            longest,
             buffer: vec![0; 16 << 10],
             used: 0,
             end: 0,
@@ -143,9 +108,9 @@ impl<S: Read + Write> Wire<S> {
         let mut too_long = false;
         loop {
             let byte = self.byte()?;
-            if line.len() == MAX_LINE {
+            if line.len() == self.longest {
                 too_long = true;
-                line.truncate(MAX_LINE / 2);
+                line.truncate(self.longest / 2);
             }
             line.push(byte);
             if byte == b'\n' {
@@ -214,5 +179,48 @@ impl<S: Read + Write> Wire<S> {
     pub fn send(&mut self, text: &str) -> io::Result<()> {
         self.stream.write_all(format!("{text}\r\n").as_bytes())?;
         self.stream.flush()
+    }
+}
+
+/// Whether a CR or LF in `message` stands without the other (RFC 5321 section 2.3.8),
+/// which some servers would take for the end of a line (SMTP smuggling).
+pub fn has_bare(message: &[u8]) -> bool {
+    let mut previous = 0;
+    for byte in message {
+        if (previous == b'\r') != (*byte == b'\n') {
+            return true;
+        }
+        previous = *byte;
+    }
+    previous == b'\r'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn a_line_may_be_as_long_as_it_was_said() {
+        let said = || Cursor::new(b"123456\r\nabc\r\n".to_vec());
+        for (longest, whole) in [(7, false), (8, true)] {
+            let mut wire = Wire::with_lines(said(), longest);
+            match wire.line().unwrap() {
+                Line::Whole(line) => assert!(whole && line == b"123456\r\n"),
+                Line::TooLong(line) => assert!(!whole && line.starts_with(b"123")),
+                Line::Bare(line) => panic!("{line:?}"),
+            }
+            assert!(matches!(wire.line().unwrap(), Line::Whole(line) if line == b"abc\r\n"));
+        }
+    }
+
+    #[test]
+    fn a_cr_or_lf_without_the_other_is_found_wherever_it_stands() {
+        for bare in ["\n", "a\nb\r\n", "a\rb\r\n", "a\r\r\n", "a\r\n\n", "a\r"] {
+            assert!(has_bare(bare.as_bytes()), "{bare:?}");
+        }
+        for good in ["", "a", "\r\n", "a\r\n\r\nb\r\n"] {
+            assert!(!has_bare(good.as_bytes()), "{good:?}");
+        }
     }
 }
