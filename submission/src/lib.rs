@@ -6,8 +6,13 @@
 //! Dovecot ([`sasl`]); that the message is that person's is seen to in [`message`];
 //! the signature is the signer's; Postfix keeps the message before it is
 //! acknowledged ([`queue`]).
+//!
+//! The same program takes what Dovecot sends by itself ([`forward`]): by one channel,
+//! without TLS and login, and only what is passed on or an automatic reply.
 
 pub mod body;
+pub mod forward;
+pub mod forwarded;
 pub mod message;
 pub mod queue;
 pub mod sasl;

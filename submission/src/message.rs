@@ -23,7 +23,8 @@ const OURS: &str = "x-projectx-";
 pub struct Stamp<'a> {
     /// The box.
     pub hostname: &'a str,
-    /// Version and cipher of the connection.
+    /// Version and cipher of the connection of a person who has logged in; empty for
+    /// what Dovecot sends by itself.
     pub tls: &'a str,
     /// Unlike any other.
     pub id: &'a str,
@@ -88,8 +89,11 @@ pub fn prepare(message: &[u8], login: &Login, stamp: &Stamp) -> Result<Ready, Re
     }
     fields.extend(missing);
     // Where the person is, is nobody's business.
-    let mut whole =
-        format!("Received: by {hostname} with ESMTPSA ({tls})\r\n\tid {id}; {date}\r\n");
+    let with = match *tls {
+        "" => "ESMTP".to_owned(),
+        tls => format!("ESMTPSA ({tls})"),
+    };
+    let mut whole = format!("Received: by {hostname} with {with}\r\n\tid {id}; {date}\r\n");
     for (name, value) in &fields {
         whole += &format!("{name}:{value}\r\n");
     }
@@ -107,7 +111,7 @@ pub fn prepare(message: &[u8], login: &Login, stamp: &Stamp) -> Result<Ready, Re
 }
 
 /// Header and body; the empty line between them belongs to neither.
-fn split(message: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(message: &[u8]) -> (&[u8], &[u8]) {
     if let Some(body) = message.strip_prefix(b"\r\n") {
         return (&[], body);
     }

@@ -611,7 +611,7 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// `text` as it may stand in a reply.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .filter(|letter| (' '..='~').contains(letter))
         .take(200)
