@@ -1,4 +1,5 @@
-//! `tls-sign`: the port-25 certificate and one handshake signature.
+//! `tls-sign`: the port-25 certificate and one handshake signature. The channels
+//! `private-tls-sign` and `web-tls-sign`, of other keys, are the same.
 //!
 //! smtp-in asks in lines of JSON; the signer answers each with one. The signer
 //! builds itself what it signs, out of parts of fixed size, so that a taken-over

@@ -1,13 +1,14 @@
 //! Keys and self-signed certificates, made once and kept in files that are there
 //! whole or not at all.
 //!
-//! A certificate is valid for centuries: nobody checks the dates of a mail
+//! Such a certificate is valid for centuries: nobody checks the dates of a mail
 //! server's own, and a box without a clock must not be without TLS.
 
+use crate::chain::Chain;
 use nix::fcntl::{Flock, FlockArg};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -42,16 +43,19 @@ pub enum KeyError {
     Damaged(PathBuf),
 }
 
-/// The port-25 key and its certificate.
+/// A key for TLS and its certificate.
 pub struct Signer {
     key: EcdsaKeyPair,
     certificate: Vec<u8>,
+    /// Where a certificate of a public authority may be.
+    chain: Option<Chain>,
     random: SystemRandom,
 }
 
 impl Signer {
     /// Opens `folder/key.der` and `folder/certificate.der`, and makes what is
-    /// missing for the host `name`: a new key on the first start.
+    /// missing for the host `name`: a new key on the first start. A chain of a public
+    /// authority for that key ([`crate::chain`]) is shown instead of the certificate.
     ///
     /// # Errors
     /// When a file can't be read or written, or is no key.
@@ -84,6 +88,7 @@ impl Signer {
         Ok(Self {
             key,
             certificate,
+            chain: Some(Chain::new(folder)),
             random,
         })
     }
@@ -107,13 +112,22 @@ impl Signer {
         Ok(Self {
             key,
             certificate,
+            chain: None,
             random,
         })
     }
 
-    /// The certificate in DER.
+    /// The box's own certificate in DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// What is shown in a handshake, in DER: the authority's chain if there is one now,
+    /// else the box's own certificate.
+    pub fn shown(&self) -> Vec<Vec<u8>> {
+        let point = self.key.public_key().as_ref();
+        let chain = self.chain.as_ref().and_then(|chain| chain.read(point));
+        chain.unwrap_or_else(|| vec![self.certificate.clone()])
     }
 
     /// ECDSA with SHA-256 over `text`, in DER; `None` when there is no randomness.

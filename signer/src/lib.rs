@@ -2,13 +2,15 @@
 //!
 //! `serve` holds the port-25 key and signs TLS handshakes for smtp-in over the
 //! channel `tls-sign`: any number of certificates and one signature a connection,
-//! of nothing but a handshake ([`handshake`]). `self-signed` makes a pair of PEM
-//! files once, for Dovecot and `serve-private`, which signs for submission. All make
-//! keys in [`keys`].
+//! of nothing but a handshake ([`handshake`]). `serve-web` does the same with another key
+//! for `static-web`. Both show a certificate of a public authority when they have one
+//! ([`chain`]). `self-signed` makes a pair of PEM files once, for Dovecot and
+//! `serve-private`, which signs for submission. All make keys in [`keys`].
 //!
 //! `dkim` holds the keys of the box's own domains ([`dkim_keys`]) and signs the mail
 //! of their people over the channel `dkim-sign` ([`dkim`]).
 
+pub mod chain;
 pub mod dkim;
 pub mod dkim_keys;
 pub mod handshake;

@@ -1,5 +1,5 @@
-//! `signer serve NAME`, `signer self-signed NAME FOLDER [COPY]`, `signer serve-private
-//! NAME` and `signer dkim`.
+//! `signer serve NAME`, `signer serve-web NAME`, `signer self-signed NAME FOLDER [COPY]`,
+//! `signer serve-private NAME` and `signer dkim`.
 
 use channels::passed::Passed;
 use signer::{dkim, keys, serve};
@@ -12,16 +12,19 @@ use std::time::Duration;
 
 /// How often is looked whether a domain came or its keys were changed.
 const AGAIN: Duration = Duration::from_secs(15);
-/// Where the port-25 key is, in the volume that only this program has.
+/// Where the key is, in the volume that only this program has.
 const KEYS: &str = "/keys";
 /// The channel of the private services' key, in the protocol of `tls-sign`.
 const PRIVATE: &str = "private-tls-sign";
+/// The same of the key that strangers see on port 443.
+const WEB: &str = "web-tls-sign";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["serve", name] => run(name),
+        ["serve", name] => run(channels::tls_sign::NAME, name),
+        ["serve-web", name] => run(WEB, name),
         ["self-signed", name, folder] => {
             keys::self_signed_pem(Path::new(folder), name).map_err(Into::into)
         }
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
         }
         ["serve-private", _] => run_private(),
         ["dkim"] => run_dkim(),
-        _ => Err("usage: signer serve NAME | signer self-signed NAME FOLDER [COPY] | signer serve-private NAME | signer dkim".into()),
+        _ => Err("usage: signer serve NAME | signer serve-web NAME | signer self-signed NAME FOLDER [COPY] | signer serve-private NAME | signer dkim".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,8 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(name: &str) -> Result<(), Box<dyn Error>> {
-    let listener = UnixListener::from(Passed::take_all()?.take(channels::tls_sign::NAME)?);
+fn run(channel: &str, name: &str) -> Result<(), Box<dyn Error>> {
+    let listener = UnixListener::from(Passed::take_all()?.take(channel)?);
     let signer = Arc::new(keys::Signer::open(Path::new(KEYS), name)?);
     serve::serve(&listener, &signer)?;
     Ok(())

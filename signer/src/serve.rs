@@ -64,7 +64,7 @@ pub fn serve_each(
     }
 }
 
-/// Serves one smtp-in until it ends, says something that is not in the protocol,
+/// Serves one service that a stranger is connected to until it ends, says something that is not in the protocol,
 /// or idles too long.
 pub fn connection(mut stream: UnixStream, signer: &Signer) {
     let timeouts = stream
@@ -86,7 +86,7 @@ pub fn connection(mut stream: UnixStream, signer: &Signer) {
 /// has been given.
 fn reply(signer: &Signer, request: &Request, signed: &mut bool) -> Reply {
     if *request == Request::Certificate {
-        let chain = vec![to_hex(signer.certificate())];
+        let chain = signer.shown().iter().map(|der| to_hex(der)).collect();
         return Reply::Certificate { chain };
     }
     if *signed {

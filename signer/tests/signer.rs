@@ -1,6 +1,7 @@
 //! The signer over its channel and in its folder.
 
 use channels::tls_sign::{Reply, Request, ask, from_hex, to_hex};
+use rcgen::{CertificateParams, KeyPair};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use signer::keys::{Signer, copy_pem, self_signed_pem};
 use signer::serve::serve;
@@ -199,4 +200,43 @@ fn the_private_services_pair_is_copied_and_signs_with_the_same_certificate() {
         fs::read(copy.join("key.pem")).unwrap(),
         fs::read(tls.join("key.pem")).unwrap()
     );
+}
+
+#[test]
+fn a_public_chain_is_shown_as_soon_as_it_is_there_and_only_for_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(signer::chain::FILE);
+    let signer = Signer::open(folder.path(), "mail.example").unwrap();
+    let own = vec![signer.certificate().to_vec()];
+    assert_eq!(signer.shown(), own);
+
+    let certificate = |key: &KeyPair| {
+        let params = CertificateParams::new(["mx.example".to_owned()]).unwrap();
+        params.self_signed(key).unwrap()
+    };
+    let key = fs::read(folder.path().join("key.der")).unwrap();
+    let key = KeyPair::try_from(key.as_slice()).unwrap();
+    let (first, above) = (
+        certificate(&key),
+        certificate(&KeyPair::generate().unwrap()),
+    );
+    let both = first.pem() + &above.pem();
+    fs::write(&path, &both).unwrap();
+    let chain = vec![first.der().to_vec(), above.der().to_vec()];
+    assert_eq!(signer.shown(), chain);
+    // What would end every handshake is not shown.
+    for bad in [
+        above.pem() + &first.pem(),
+        String::new(),
+        "no certificate".to_owned(),
+        both[..both.len() / 3].to_owned(),
+        both.clone() + &" ".repeat(32 << 10),
+    ] {
+        fs::write(&path, &bad).unwrap();
+        assert_eq!(signer.shown(), own, "{bad:.60}");
+    }
+    fs::write(&path, &both).unwrap();
+    assert_eq!(signer.shown(), chain);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(signer.shown(), own);
 }
