@@ -70,8 +70,12 @@ fn gone(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file beside `path` and puts it in its place (rename(2)), so that a
-/// power cut leaves one or the other. It belongs to `owner`, if one is named.
-pub(crate) fn write<T: Serialize>(
+/// power cut leaves one or the other. It belongs to `owner`, if one is named, with the
+/// permission bits `mode`.
+///
+/// # Errors
+/// When the disk fails; what was there before is there still.
+pub fn write<T: Serialize>(
     path: &Path,
     content: &T,
     mode: u32,

@@ -8,7 +8,7 @@
 //! | `settings.json` | `outbound` | Postfix's start, tls-policy, dkim |
 //! | `smarthost.json` | `smarthost` | Postfix's start: there is a password in it |
 
-mod file;
+pub mod file;
 pub mod postfix;
 pub mod queue;
 pub mod settings;

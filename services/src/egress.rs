@@ -1,5 +1,6 @@
-//! Who gets through: the one kind of service that reaches the internet, and
-//! the ports of the box that only the home network reaches.
+//! Who gets through: the one kind of service that reaches the internet, the ports of
+//! the box that only the home network reaches, and those that lead a stranger to
+//! another place than somebody at home.
 //!
 //! A service that declares `egress` gets an interface that leads to the ports
 //! that it names and to no address of a home network.
@@ -53,6 +54,16 @@ pub struct Egress {
     pub udp: Vec<u16>,
 }
 
+/// A port that the host itself serves to the home network and the app to everybody
+/// else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// The port as both know it.
+    pub port: u16,
+    /// Where the app listens. Nobody gets there but by `port`.
+    pub strangers: u16,
+}
+
 /// A step that failed. The rules come first, so nothing is open by mistake.
 #[derive(Debug, thiserror::Error)]
 #[error("egress: {step}: {source}")]
@@ -79,12 +90,13 @@ impl Egress {
 /// Puts the rules for exactly these services in force, in one transaction
 /// (nft(8)), and switches forwarding on. `at_home` are ports of the box that
 /// answer nobody but the home network: a router that lets IPv6 in from the
-/// internet must not make them public.
+/// internet must not make them public. Through a port that is `shared`, strangers are
+/// led to the app's listener and never reach the host's.
 ///
 /// # Errors
 /// When nft refuses them; the rules before are in force then.
-pub fn enforce(all: &[Egress], at_home: &[u16]) -> Result<(), EgressError> {
-    let rules = rules(all, at_home);
+pub fn enforce(all: &[Egress], at_home: &[u16], shared: &[Shared]) -> Result<(), EgressError> {
+    let rules = rules(all, at_home, shared);
     let failed = |source| EgressError {
         step: "nft".into(),
         source,
@@ -154,11 +166,13 @@ fn inside(
     })
 }
 
-fn rules(all: &[Egress], at_home: &[u16]) -> String {
+fn rules(all: &[Egress], at_home: &[u16], shared: &[Shared]) -> String {
     let closed: String = at_home
         .iter()
         .map(|port| closed_to_strangers(*port))
+        .chain(shared.iter().map(|shared| closed_but_when_led(*shared)))
         .collect();
+    let led: String = shared.iter().map(|shared| leads(*shared)).collect();
     let mut forward = String::new();
     for egress in all {
         let name = egress.interface();
@@ -188,6 +202,9 @@ table inet projectx-egress {{
     ip daddr {{ {home} }} drop
     meta nfproto ipv6 drop
 {forward}  }}
+  chain strangers {{
+    type nat hook prerouting priority dstnat;
+{led}  }}
   chain out {{
     type nat hook postrouting priority srcnat;
     iifname \"egress*\" masquerade
@@ -206,6 +223,25 @@ fn closed_to_strangers(port: u16) -> String {
     format!(
         "    tcp dport {port} ip saddr != {{ {HOME4} }} drop
     tcp dport {port} ip6 saddr != {{ {HOME6} }} drop
+"
+    )
+}
+
+/// redirect: the box's own address, another port (nft(8)). What a service sends out to that
+/// port of somebody else's goes on.
+fn leads(Shared { port, strangers }: Shared) -> String {
+    format!(
+        "    iifname != \"egress*\" tcp dport {port} ip saddr != {{ {HOME4} }} redirect to :{strangers}
+    iifname != \"egress*\" tcp dport {port} ip6 saddr != {{ {HOME6} }} redirect to :{strangers}
+"
+    )
+}
+
+/// Who dials the port itself was not led there.
+fn closed_but_when_led(Shared { strangers, .. }: Shared) -> String {
+    format!(
+        "    tcp dport {strangers} ct status dnat accept
+    tcp dport {strangers} drop
 "
     )
 }
@@ -251,7 +287,7 @@ mod tests {
             tcp: vec![25],
             udp: vec![],
         };
-        let text = rules(&[unbound, postfix.clone()], &[]);
+        let text = rules(&[unbound, postfix.clone()], &[], &[]);
         let opened: Vec<&str> = text
             .lines()
             .map(str::trim)

@@ -6,7 +6,7 @@
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Pid;
-use services::egress::{self, Egress};
+use services::egress::{self, Egress, Shared};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -81,13 +81,18 @@ fn ip(text: &str) {
 }
 
 fn answers(address: &str, port: u16) -> io::Result<()> {
+    assert_eq!(&said(address, port)?, b"yes");
+    Ok(())
+}
+
+/// The first three bytes that a port says.
+fn said(address: &str, port: u16) -> io::Result<[u8; 3]> {
     let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut said = [0; 3];
     stream.read_exact(&mut said)?;
-    assert_eq!(&said, b"yes");
-    Ok(())
+    Ok(said)
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn in_the_box() {
         ip(&format!("address add {PUBLIC}/32 dev lo"));
     });
     ip(&format!("route add default via {AT_HOME}"));
-    home.serve(&[53, 80]);
+    home.serve(&[53, 80, 443]);
     let here = TcpListener::bind(("0.0.0.0", 53)).unwrap();
     std::thread::spawn(move || {
         for stream in here.incoming() {
@@ -127,13 +132,19 @@ fn in_the_box() {
     let service = Host::new();
     let unbound = Egress {
         link: 0,
-        tcp: vec![53],
+        tcp: vec![53, 443],
         udp: vec![53],
     };
-    egress::enforce(std::slice::from_ref(&unbound), &[993]).unwrap();
+    let shared = Shared {
+        port: 443,
+        strangers: 8443,
+    };
+    egress::enforce(std::slice::from_ref(&unbound), &[993], &[shared]).unwrap();
     egress::connect(&unbound, service.pid()).unwrap();
 
     service.inside(|| answers(PUBLIC, 53)).unwrap();
+    // A port that strangers are led from is another's out there.
+    service.inside(|| answers(PUBLIC, 443)).unwrap();
     for (address, port, what) in [
         (PUBLIC, 80, "another port"),
         (AT_HOME, 53, "the home network"),
@@ -155,6 +166,24 @@ fn in_the_box() {
     let error = home.inside(|| answers(BOX, 993)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
     home.inside(|| answers(BOX, 53)).unwrap();
+    home.inside(|| ip(&format!("route del {BOX}/32 dev eth0 src {PUBLIC}")));
+
+    // A port that is shared: the host's own for the home, another for the internet, which
+    // gets to neither by another way.
+    for (port, word) in [(443, b"own"), (8443, b"app")] {
+        let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().write_all(word);
+            }
+        });
+    }
+    assert_eq!(home.inside(|| said(BOX, 443)).unwrap(), *b"own");
+    let by_itself = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    by_itself(home.inside(|| said(BOX, 8443)).unwrap_err());
+    home.inside(|| ip(&format!("route add {BOX}/32 dev eth0 src {PUBLIC}")));
+    assert_eq!(home.inside(|| said(BOX, 443)).unwrap(), *b"app");
+    by_itself(home.inside(|| said(BOX, 8443)).unwrap_err());
     home.inside(|| ip(&format!("route del {BOX}/32 dev eth0 src {PUBLIC}")));
 
     // Nobody at home reaches the service, even with a route to it.
@@ -184,7 +213,7 @@ fn in_the_box() {
 
     // Without the rules the same service reaches what it may not: the rules
     // are what holds it.
-    egress::enforce(&[], &[]).unwrap();
+    egress::enforce(&[], &[], &[]).unwrap();
     service.inside(|| answers(PUBLIC, 53)).unwrap_err();
     let nft = Command::new("nft")
         .args(["flush", "ruleset"])

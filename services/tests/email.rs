@@ -68,6 +68,7 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
         "spamassassin",
         "submission",
         "submissions",
+        "static-web",
     ] {
         let spec = spec_of(name, "7");
         assert!(spec.scratch.is_empty(), "{name}");
@@ -79,6 +80,8 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
             "gate" => &[(Path::new("/learned"), false), (Path::new("/door"), false)],
             // Of the zygote's rules a message's child sees nothing (zygote/tests).
             "spamassassin" => &[(Path::new("/rules"), false)],
+            // What strangers may see.
+            "static-web" => &[(Path::new("/web"), false)],
             _ => &[],
         };
         assert_eq!(seen, expected, "{name}");
@@ -125,6 +128,8 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
         ];
         assert_eq!(names(name), expected);
     }
+    assert_eq!(names("static-web"), ["connection", "web-tls-sign"]);
+    assert_eq!(names("web-signer"), ["web-tls-sign"]);
     assert_eq!(names("tls-policy"), ["tls-policy"]);
     assert!(names("postfix").is_empty());
     assert_eq!(names("signer"), ["tls-sign"]);

@@ -1,4 +1,4 @@
-//! The real smtp-in and the real signer in the real sandbox, each under the
+//! The real smtp-in, static-web and signer in the real sandbox, each under the
 //! policy that the image holds: static programs, as on the box. They need
 //! root, Linux 6.12 or later, and openssl as the client.
 
@@ -9,6 +9,7 @@ use manifest::App;
 use sandbox::policy::{Arch, compile};
 use sandbox::{Child, Exit, spawn};
 use services::{FIRST, Place, descriptors, spec};
+use site::Table;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +29,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The folder with both programs, built static for this machine.
+/// The folder with the programs, built static for this machine.
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -37,6 +38,7 @@ fn programs() -> &'static Path {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--bins", "--target", &triple])
             .args(["--package", "smtp-in", "--package", "signer"])
+            .args(["--package", "static-web"])
             .arg("--target-dir")
             .arg(&target)
             // STATIC in xtask/src/image/programs.rs.
@@ -68,7 +70,7 @@ impl Box {
             fs::create_dir_all(&path).unwrap();
             path
         };
-        for name in ["smtp-in", "signer"] {
+        for name in ["smtp-in", "signer", "static-web"] {
             let root = made(&format!("image/roots/{name}"));
             // Not copied by this process: see copy_probe in sandbox/tests.
             let copied = Command::new("install")
@@ -77,7 +79,7 @@ impl Box {
                 .arg(&root)
                 .status();
             assert!(copied.unwrap().success());
-            for place in ["dev", "keys", "tls", "private-tls"] {
+            for place in ["dev", "keys", "tls", "private-tls", "web"] {
                 fs::create_dir(root.join(place)).unwrap();
             }
             for device in ["null", "zero", "random"] {
@@ -90,12 +92,16 @@ impl Box {
             fs::write(policies.join(format!("{name}.bpf")), compiled).unwrap();
             fs::write(policies.join(&policy), text).unwrap();
         }
-        for volume in ["keys", "tls", "private-tls"] {
+        for volume in ["keys", "tls", "private-tls", "web-keys"] {
             let path = made(&format!("volumes/{volume}"));
             fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
             let owner = Some(FIRST_ID + 1000);
             chown(&path, owner, owner).unwrap();
         }
+        // The supervisor's own, as on the box.
+        let web = made("volumes/web");
+        let table = Table::of("box.example", ["home.example"]);
+        table.keep(&web).unwrap();
         Self {
             app: manifest::read("app.yaml", &text).unwrap(),
             folder,
@@ -132,11 +138,11 @@ impl Box {
         Service { child, log }
     }
 
-    /// The signer, and connections to it.
-    fn signer(&self) -> (Service, impl Fn() -> UnixStream) {
-        let socket = self.folder.path().join("tls-sign");
+    /// A signer, and connections to its channel.
+    fn signer(&self, name: &str, channel: &str) -> (Service, impl Fn() -> UnixStream) {
+        let socket = self.folder.path().join(channel);
         let listener = UnixListener::bind(&socket).unwrap();
-        let signer = self.start("signer", vec![("tls-sign", listener.into())]);
+        let signer = self.start(name, vec![(channel, listener.into())]);
         (signer, move || UnixStream::connect(&socket).unwrap())
     }
 }
@@ -293,7 +299,7 @@ impl Drop for Client {
 #[test]
 fn a_message_over_tls_needs_no_call_that_the_policies_lack() {
     let here = Box::new();
-    let (mut signer, connect) = here.signer();
+    let (mut signer, connect) = here.signer("signer", "tls-sign");
     for version in ["-tls1_3", "-tls1_2"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -322,6 +328,49 @@ fn a_message_over_tls_needs_no_call_that_the_policies_lack() {
             assert!(message.ends_with(b"\r\n\r\nbody\r\n"), "{version}");
         }
         // The signer ends with its listener alone, never by a call.
+        assert_eq!(signer.child.try_wait().unwrap(), None, "{version}");
+    }
+}
+
+#[test]
+fn a_file_for_a_stranger_needs_no_call_that_the_policies_lack() {
+    let here = Box::new();
+    let (mut signer, connect) = here.signer("web-signer", "web-tls-sign");
+    for (version, request, answer) in [
+        ("-tls1_3", "GET", "mx: box.example\r\n"),
+        ("-tls1_2", "HEAD", "HTTP/1.1 200 OK\r\n"),
+        ("-tls1_3", "POST", "HTTP/1.1 405 Method Not Allowed\r\n"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut program = Command::new("openssl")
+            .args(["s_client", "-quiet", version, "-connect", &address])
+            .args(["-servername", "mta-sts.home.example"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let connection = listener.accept().unwrap().0;
+        let service = here.start(
+            "static-web",
+            vec![
+                ("connection", connection.into()),
+                ("web-tls-sign", connect().into()),
+            ],
+        );
+        assert!(service.is_filtered() && signer.is_filtered());
+        let mut input = program.stdin.take().unwrap();
+        let lines = "/.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.home.example\r\n\r\n";
+        write!(input, "{request} {lines}").unwrap();
+        let mut said = String::new();
+        let mut output = program.stdout.take().unwrap();
+        output.read_to_string(&mut said).unwrap();
+        assert!(said.contains(answer), "{version} {request}: {said}");
+        drop(input);
+        program.wait().unwrap();
+        let (exit, log) = service.end();
+        assert_eq!(exit, Some(Exit::Code(0)), "{version}: {log}");
         assert_eq!(signer.child.try_wait().unwrap(), None, "{version}");
     }
 }

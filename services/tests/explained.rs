@@ -38,6 +38,7 @@ fn a_running_app_says_what_it_enforces_and_an_ended_one_nothing() {
         volumes: at("volumes"),
         sockets: at("sockets"),
         hostname: "projectx.local".into(),
+        shared_ports: Vec::new(),
         cgroups: None,
         relay: None,
         lives: Lives::default(),

@@ -30,10 +30,12 @@ pub const SANDBOXES: &[&str] = &[
     "submission",
     "private-signer",
     "dkim",
+    "static-web",
+    "web-signer",
     "console",
 ];
 
-const POLICIES: [(&str, &str); 10] = [
+const POLICIES: [(&str, &str); 11] = [
     (
         "dkim.seccomp",
         include_str!("../../../apps/email/policies/dkim.seccomp"),
@@ -61,6 +63,10 @@ const POLICIES: [(&str, &str); 10] = [
     (
         "spamassassin.seccomp",
         include_str!("../../../apps/email/policies/spamassassin.seccomp"),
+    ),
+    (
+        "static-web.seccomp",
+        include_str!("../../../apps/email/policies/static-web.seccomp"),
     ),
     (
         "submission.seccomp",

@@ -181,6 +181,16 @@ fn attacks_from_dkim() {
 }
 
 #[test]
+fn attacks_from_static_web() {
+    attack_from("static-web");
+}
+
+#[test]
+fn attacks_from_the_web_signer() {
+    attack_from("web-signer");
+}
+
+#[test]
 fn attacks_from_the_console() {
     attack_from("console");
 }

@@ -7,7 +7,9 @@ use control::Secret;
 use nix::mount::{MsFlags, mount};
 use outbound::settings::Settings;
 use people::{Address, Homes, People, PeopleError};
+use services::egress::Shared;
 use services::runtime::{Journal, Lives, Running, Setting};
+use site::Table;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsRawFd;
@@ -26,6 +28,14 @@ const KEY_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.key";
 const HINTS_IN_IMAGE: &str = "roots/unbound/usr/share/dns/root.hints";
 /// As the supervisor has it for a box whose owner has chosen no name.
 const HOSTNAME: &str = "projectx.local";
+/// On an internet with names that are signed the box has one of them, as its MX record
+/// says.
+const PUBLIC_NAME: &str = "box.home.example";
+/// As the supervisor has it, beside whose page the app's port is.
+const PAGE: Shared = Shared {
+    port: 443,
+    strangers: 8443,
+};
 /// The relay's program in the image's folder.
 const RELAY: &str = "relay";
 const MAIL_SERVER: &str = "dovecot";
@@ -79,8 +89,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         wanted.push((address.to_owned(), Secret::new(password.to_owned())));
     }
-    let running = start(journal)?;
-    settle(&running, &wanted)?;
+    let hostname = match arguments.root_key {
+        Some(_) => PUBLIC_NAME,
+        None => HOSTNAME,
+    };
+    let running = start(hostname, journal)?;
+    settle(&running, hostname, &wanted)?;
     let end = Instant::now() + START;
     while !running.is_ready() {
         ensure!(Instant::now() < end, "the services do not answer");
@@ -138,7 +152,7 @@ fn change(place: &str, from: Option<&str>, kind: Option<&str>, flags: MsFlags) -
     mount(from, place, kind, flags, None::<&str>).with_context(|| format!("mount: {place}"))
 }
 
-fn start(journal: Arc<ToFile>) -> Result<Running> {
+fn start(hostname: &str, journal: Arc<ToFile>) -> Result<Running> {
     let image = PathBuf::from(IMAGE);
     let text = fs::read_to_string(image.join("app.yaml")).context("app.yaml")?;
     let app = match manifest::read("app.yaml", &text) {
@@ -151,7 +165,8 @@ fn start(journal: Arc<ToFile>) -> Result<Running> {
         image,
         volumes: VOLUMES.into(),
         sockets: SOCKETS.into(),
-        hostname: HOSTNAME.into(),
+        hostname: hostname.into(),
+        shared_ports: vec![PAGE],
         cgroups: None,
         lives: Lives::default(),
     };
@@ -160,7 +175,7 @@ fn start(journal: Arc<ToFile>) -> Result<Running> {
 
 /// Gives people their homes, as the supervisor does
 /// (`init/src/bin/supervisor/people.rs`).
-fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
+fn settle(running: &Running, hostname: &str, wanted: &[(String, Secret)]) -> Result<()> {
     let Some(first_id) = running.first_id(MAIL_SERVER) else {
         // An app without a mail server.
         return Ok(());
@@ -182,7 +197,12 @@ fn settle(running: &Running, wanted: &[(String, Secret)]) -> Result<()> {
     }
     let addresses = people.all().iter();
     let domains = addresses.map(|person| person.address.domain());
-    Settings::own(&Path::new(VOLUMES).join("outbound"), domains)?;
+    Settings::own(&Path::new(VOLUMES).join("outbound"), domains.clone())?;
+    let web = Path::new(VOLUMES).join("web");
+    // An app of another test's may have no such service.
+    if web.exists() {
+        Table::of(hostname, domains).keep(&web)?;
+    }
     for person in people.all() {
         say(&format!("person {} {}", person.address, person.uid))?;
     }

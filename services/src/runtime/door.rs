@@ -11,7 +11,7 @@ use super::pool::Pool;
 use super::slots::{Guest, Slots};
 use super::visit::{self, Visit};
 use super::{RuntimeError, Shared, lock};
-use manifest::{Lifetime, Listen, Service};
+use manifest::{Lifetime, Listen, Service, Zone};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -39,6 +39,8 @@ const TELLING: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Door {
     port: u16,
+    /// Where it listens: another port, if the host has this one for its own.
+    listens: u16,
     open: Option<(Arc<AtomicBool>, Vec<JoinHandle<()>>)>,
     /// When all that it leads to answered at last.
     answered: Option<Instant>,
@@ -70,8 +72,12 @@ impl Door {
             slots: Arc::new(Slots::new(service.limits.connections)),
             pool: Pool::new(service.name.as_str(), listen.pool),
         };
+        let port = listen.port;
+        let mut of_the_host = shared.setting.shared_ports.iter();
+        let led = of_the_host.find(|shared| listen.zone == Zone::Public && shared.port == port);
         Self {
-            port: listen.port,
+            port,
+            listens: led.map_or(port, |shared| shared.strangers),
             open: None,
             answered: None,
             backoff: Backoff::default(),
@@ -103,7 +109,7 @@ impl Door {
 
     fn open(&mut self, shared: &Arc<Shared>) {
         let port = self.port;
-        let listener = TcpListener::bind(("::", port)).and_then(|listener| {
+        let listener = TcpListener::bind(("::", self.listens)).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)
         });

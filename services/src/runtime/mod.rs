@@ -69,6 +69,9 @@ pub struct Setting {
     pub sockets: PathBuf,
     /// What `{hostname}` stands for.
     pub hostname: String,
+    /// Ports that the host serves itself, to the home network; where the app has one of
+    /// them for the public, it gets those that come from elsewhere.
+    pub shared_ports: Vec<crate::egress::Shared>,
     /// Where cgroup v2 is mounted; `None` where the host has none.
     pub cgroups: Option<PathBuf>,
     /// The relay's program; `None` where there is none, and then no app with a
@@ -169,8 +172,18 @@ impl Running {
             .filter(|listen| listen.zone != manifest::Zone::Public)
             .map(|listen| listen.port)
             .collect();
-        if !egress.is_empty() || !at_home.is_empty() {
-            crate::egress::enforce(&egress.values().cloned().collect::<Vec<_>>(), &at_home)?;
+        let public: Vec<u16> = app
+            .services
+            .iter()
+            .flat_map(|service| &service.listen)
+            .filter(|listen| listen.zone == manifest::Zone::Public)
+            .map(|listen| listen.port)
+            .collect();
+        let mut shared = setting.shared_ports.clone();
+        shared.retain(|shared| public.contains(&shared.port));
+        if !egress.is_empty() || !at_home.is_empty() || !shared.is_empty() {
+            let all: Vec<Egress> = egress.values().cloned().collect();
+            crate::egress::enforce(&all, &at_home, &shared)?;
         }
         let listening = listening_sockets(&app, &setting.sockets)?;
         let daemons = of_lifetime(&app, |lifetime| lifetime == Lifetime::Daemon)

@@ -85,11 +85,14 @@ mod tests {
             "unbound",
         ];
         assert!(reached(&app, "submission").iter().eq(way_out));
-        let both: Parts = way_in
+        let web = ["static-web", "web-signer"];
+        assert!(reached(&app, "static-web").iter().eq(web));
+        let every: Parts = way_in
             .into_iter()
             .chain(way_out)
+            .chain(web)
             .map(str::to_owned)
             .collect();
-        assert!(all(&app).is_subset(&both));
+        assert!(all(&app).is_subset(&every));
     }
 }

@@ -223,6 +223,7 @@ pub fn setting(folder: &Path) -> Setting {
         volumes: folder.join("volumes"),
         sockets: folder.join("sockets"),
         hostname: "mail.example.org".into(),
+        shared_ports: Vec::new(),
         cgroups: None,
         relay: Some(relay(folder)),
         lives: Lives::default(),

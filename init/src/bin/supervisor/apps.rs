@@ -7,6 +7,7 @@ use crate::people::Place;
 use crate::{hostname, log, updates};
 use init::app_image;
 use init::cmdline::KernelWords;
+use services::egress::Shared;
 use services::runtime::{Journal as _, Lives, Running, Sandboxes, Setting};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,12 @@ const NAME: &str = "email";
 const MAIL_SERVER: &str = "dovecot";
 /// Its service that keeps mail on its way out.
 const POSTFIX: &str = "postfix";
+/// The page's port with TLS, which the home network has: strangers get the app's files
+/// there, from a listener at a port that nothing else has.
+const PAGE: Shared = Shared {
+    port: 443,
+    strangers: 8443,
+};
 const CARD: &str = "/run/card";
 const KEYS: &str = "/usr/share/projectx/app-keys";
 /// The pause after a start that failed.
@@ -114,6 +121,7 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
         volumes: volumes(),
         sockets: PathBuf::from("/run/projectx/channels").join(NAME),
         hostname: hostname::mail_name(),
+        shared_ports: vec![PAGE],
         cgroups: Some("/sys/fs/cgroup".into()),
         relay: Some("/usr/lib/projectx/relay".into()),
         lives: Lives::default(),
@@ -131,6 +139,10 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
             // Mail comes in without it, and none goes out.
             journal.event(&format!("{NAME}: {error}"));
         }
+        if let Err(error) = place.show_domains(&people) {
+            // Strangers see what was shown before, or nothing.
+            journal.event(&format!("{NAME}: {error}"));
+        }
     }
     Ok(running)
 }
@@ -144,6 +156,8 @@ fn place(running: &Running) -> Option<Place> {
         learned: volumes().join("learned"),
         outbound: volumes().join("outbound"),
         smarthost: volumes().join("smarthost"),
+        web: volumes().join("web"),
+        hostname: hostname::mail_name(),
         first_id,
         postfix_id: running.first_id(POSTFIX)?,
     })

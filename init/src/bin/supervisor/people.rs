@@ -12,6 +12,7 @@ use outbound::FileError;
 use outbound::settings::Settings;
 use people::{Address, AddressError, Homes, People, PeopleError};
 use sessions::Sessions;
+use site::Table;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,10 @@ pub struct Place {
     pub outbound: PathBuf,
     /// The folder of the smarthost, `/data/apps/email/smarthost`. It exists.
     pub smarthost: PathBuf,
+    /// The folder of what strangers see on port 443, `/data/apps/email/web`. It exists.
+    pub web: PathBuf,
+    /// The name that other mail servers know the box by.
+    pub hostname: String,
     /// The host's id for id 0 of the mail server's user namespace.
     pub first_id: u32,
     /// The same of Postfix's, whose root alone may read the smarthost's password.
@@ -67,6 +72,16 @@ impl Place {
         let addresses = people.all().iter();
         let domains = addresses.map(|person| person.address.domain());
         Settings::own(&self.outbound, domains).map(drop)
+    }
+
+    /// Shows strangers the policies of the domains of these people, and no others.
+    ///
+    /// # Errors
+    /// When the table can't be written; what was shown before is shown then.
+    pub fn show_domains(&self, people: &People) -> Result<(), FileError> {
+        let addresses = people.all().iter();
+        let domains = addresses.map(|person| person.address.domain());
+        Table::of(&self.hostname, domains).keep(&self.web)
     }
 }
 
@@ -201,8 +216,10 @@ fn carry_out(place: &Place, request: PeopleRequest) -> Result<Vec<String>, Troub
         }
     }
     // Who is there stands; the next start tries it again.
-    if let Err(error) = place.own_domains(&people) {
-        log::line(&format!("people: {error}"));
+    for done in [place.own_domains(&people), place.show_domains(&people)] {
+        if let Err(error) = done {
+            log::line(&format!("people: {error}"));
+        }
     }
     let addresses = people.all().iter();
     Ok(addresses.map(|person| person.address.to_string()).collect())
@@ -248,6 +265,8 @@ pub mod tests {
             learned: folder.path().join("learned"),
             outbound: folder.path().join("outbound"),
             smarthost: folder.path().join("smarthost"),
+            web: folder.path().join("web"),
+            hostname: "box.example.org".into(),
             first_id: 300_000,
             postfix_id: POSTFIX_ID,
         };
@@ -256,6 +275,7 @@ pub mod tests {
         fs::create_dir(&place.learned).unwrap();
         fs::create_dir(&place.outbound).unwrap();
         fs::create_dir(&place.smarthost).unwrap();
+        fs::create_dir(&place.web).unwrap();
         let store = PeopleStore::default();
         store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);
@@ -323,6 +343,20 @@ pub mod tests {
         assert_eq!(ask(&store, PeopleRequest::List), ben);
         let letter = folder.path().join("mail/20001/letter");
         assert_eq!(fs::read(letter).unwrap(), b"old");
+    }
+
+    #[test]
+    fn strangers_see_the_policy_of_each_domain_that_somebody_has_mail_in() {
+        let (store, folder) = store();
+        let shown = || {
+            let table = Table::read(&folder.path().join("web")).unwrap();
+            table.hosts.into_keys().collect::<Vec<_>>()
+        };
+        ask(&store, add("anna@example.org", PASSWORD));
+        ask(&store, add("ben@example.net", PASSWORD));
+        assert_eq!(shown(), ["mta-sts.example.net", "mta-sts.example.org"]);
+        ask(&store, remove("ben@example.net"));
+        assert_eq!(shown(), ["mta-sts.example.org"]);
     }
 
     #[test]
