@@ -68,6 +68,7 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
         "spamassassin",
         "submission",
         "submissions",
+        "forward",
         "static-web",
     ] {
         let spec = spec_of(name, "7");
@@ -82,6 +83,8 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
             "spamassassin" => &[(Path::new("/rules"), false)],
             // What strangers may see.
             "static-web" => &[(Path::new("/web"), false)],
+            // Which domains are the box's own.
+            "forward" => &[(Path::new("/outbound"), false)],
             _ => &[],
         };
         assert_eq!(seen, expected, "{name}");
@@ -135,7 +138,9 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
     assert_eq!(names("signer"), ["tls-sign"]);
     assert_eq!(names("spamassassin"), ["control"]);
     // LMTP and DNS are dialled at ports, so their servers are passed nothing.
-    assert_eq!(names("dovecot"), ["imaps"]);
+    assert_eq!(names("dovecot"), ["imaps", "sieve"]);
+    // Its own connection comes last, by a channel that it provides.
+    assert_eq!(names("forward"), ["dkim-sign", "queue", "forward"]);
     assert!(names("unbound").is_empty());
 
     let spec = spec_of("gate", "7");
@@ -187,7 +192,8 @@ fn dovecot_is_root_of_its_own_ids_with_the_capabilities_that_have_a_reason() {
     assert_eq!(volume("/people"), ("/data/apps/email/people", false));
     assert_eq!(volume("/tls"), ("/data/apps/email/tls", false));
     assert_eq!(spec.network.tcp.bind, [24, 2500]);
-    assert_eq!(spec.network.tcp.connect, Connect::None);
+    // Its only way out, to forward.
+    assert_eq!(spec.network.tcp.connect, Connect::Ports(vec![2526]));
     assert!(spec.network.loopback && spec.network.unprivileged_ports);
 }
 
@@ -202,6 +208,8 @@ fn three_services_dial_the_internet_each_at_its_own_ports() {
             "postfix" => Connect::Ports(vec![24, 25, 53, 465, 587, 8461]),
             // The web; and Unbound.
             "tls-policy" => Connect::Ports(vec![53, 443]),
+            // The service forward, inside itself.
+            "dovecot" => Connect::Ports(vec![2526]),
             _ => Connect::None,
         };
         let spec = spec_of(service.name.as_str(), "");

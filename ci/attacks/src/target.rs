@@ -28,6 +28,7 @@ pub const SANDBOXES: &[&str] = &[
     "tls-policy",
     "submissions",
     "submission",
+    "forward",
     "private-signer",
     "dkim",
     "static-web",
@@ -35,7 +36,7 @@ pub const SANDBOXES: &[&str] = &[
     "console",
 ];
 
-const POLICIES: [(&str, &str); 11] = [
+const POLICIES: [(&str, &str); 12] = [
     (
         "dkim.seccomp",
         include_str!("../../../apps/email/policies/dkim.seccomp"),
@@ -43,6 +44,10 @@ const POLICIES: [(&str, &str); 11] = [
     (
         "dovecot.seccomp",
         include_str!("../../../apps/email/policies/dovecot.seccomp"),
+    ),
+    (
+        "forward.seccomp",
+        include_str!("../../../apps/email/policies/forward.seccomp"),
     ),
     (
         "gate.seccomp",

@@ -171,6 +171,11 @@ fn attacks_from_submission_with_starttls() {
 }
 
 #[test]
+fn attacks_from_what_takes_dovecot_s_own_mail() {
+    attack_from("forward");
+}
+
+#[test]
 fn attacks_from_the_private_signer() {
     attack_from("private-signer");
 }

@@ -48,14 +48,15 @@ pub fn tree() -> PathBuf {
     let lock = fs::File::create(target.join("mail-tree.lock")).unwrap();
     let _one = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
     let tree = target.join("mail-tree");
-    if tree.join("etc/passwd").exists() {
+    let newest = tree.join("usr/lib/dovecot/managesieve");
+    if tree.join("etc/passwd").exists() && newest.exists() {
         return tree;
     }
-    // What a run that was ended left; the file above is made last.
+    // What a run that was ended left, or one of before; the first file is made last.
     if tree.exists() {
         fs::remove_dir_all(&tree).unwrap();
     }
-    let packages = "--include=dovecot-imapd,dovecot-lmtpd,dovecot-sieve,unbound,dns-root-data";
+    let packages = "--include=dovecot-imapd,dovecot-lmtpd,dovecot-managesieved,dovecot-sieve,unbound,dns-root-data";
     run(Command::new("mmdebstrap")
         .args(["--quiet", "--variant=extract", packages, "trixie"])
         .arg(&tree));
@@ -191,7 +192,9 @@ impl Mail {
         let aliases = "sales@box.example::20001:20001:alias:/mail/20001::\n\
             _@caught.example::20002:20002:catch-all:/mail/20002::\n\
             postmaster@box.example::20001:20001:postmaster:/mail/20001::\n\
-            postmaster::20001:20001:postmaster:/mail/20001::\n";
+            postmaster::20001:20001:postmaster:/mail/20001::\n\
+            far@box.example::20001:20001:outside:/mail/20001::userdb_sieve_user_email=anna@box.example \
+            userdb_sieve_environment/outside1=bob@far.example userdb_sieve_environment/outside2=cleo@third.example\n";
         fs::write(folder.join("people/aliases"), aliases).unwrap();
         run(Command::new("openssl")
             .args([

@@ -85,6 +85,13 @@ mod tests {
             "unbound",
         ];
         assert!(reached(&app, "submission").iter().eq(way_out));
+        // Dovecot runs while what it passes mail on by is away; who serves that waits.
+        let forward = reached(&app, "forward");
+        assert!(
+            ["forward", "dkim", "postfix"]
+                .iter()
+                .all(|part| forward.contains(*part))
+        );
         let web = ["static-web", "web-signer"];
         assert!(reached(&app, "static-web").iter().eq(web));
         let every: Parts = way_in

@@ -133,10 +133,19 @@ fn relays(app: &App) -> impl Iterator<Item = String> {
     relays.map(|channel| format!("{RELAY}{}", channel.name))
 }
 
+/// Whether it is made for what another service dials: then nobody outside can have one.
+fn is_dialled_inside(service: &Service) -> bool {
+    let mut channels = service.provides.iter();
+    let passed = channels.any(|channel| matches!(channel.kind, ChannelKind::Passed { .. }));
+    is_per_connection(service) && passed
+}
+
 /// All of whom there are sandboxes while each port has a connection.
 fn all(app: &App) -> BTreeSet<String> {
     // What runs once has ended.
-    let lasting = |service: &&Service| !matches!(service.lifetime, Lifetime::Once { .. });
+    let lasting = |service: &&Service| {
+        !matches!(service.lifetime, Lifetime::Once { .. }) && !is_dialled_inside(service)
+    };
     let services = app.services.iter().filter(lasting);
     let services = services.map(|service| service.name.to_string());
     services.chain(relays(app)).collect()
@@ -165,7 +174,7 @@ fn at_work_for_each(machine: &mut Machine, agent: &mut Agent, app: &App) -> Resu
     let all = app
         .services
         .iter()
-        .filter(|service| is_per_connection(service));
+        .filter(|service| is_per_connection(service) && !is_dialled_inside(service));
     let mut all: Vec<&str> = all.map(|service| service.name.as_str()).collect();
     all.sort_unstable();
     let found = machine.wait_until("a sandbox of each at work", LOOKING, |_| {
