@@ -79,7 +79,7 @@ pub(super) fn come_home(meeting: &Meeting) -> Result<()> {
 }
 
 /// In the box's network, where the phone is at home.
-fn at_home(meeting: &Meeting, program: &str) -> Command {
+pub(super) fn at_home(meeting: &Meeting, program: &str) -> Command {
     let mut command = Command::new("nsenter");
     let network = format!("--net=/proc/{}/ns/net", meeting.native.pid());
     command.args([network.as_str(), program]);

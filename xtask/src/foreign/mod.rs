@@ -1,12 +1,15 @@
 //! Mail with the mail systems of others, natively: the app's real services
 //! (`ci/native`) on an internet that is made for the test (`ci/internet`), in
 //! which Postfix, Exim and OpenSMTPD run domains of their own. Mail comes in
-//! ([`inbound`]) and goes out ([`outbound`]) on one internet with one box.
+//! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]) on one internet
+//! with one box.
 
 mod client;
+mod forwarding;
 mod inbound;
 mod outbound;
 mod queue;
+mod sieve;
 
 pub use outbound::records;
 
@@ -49,7 +52,8 @@ pub fn run() -> Result<()> {
     let program = campaign::build_box()?;
     let folder = tempfile::tempdir_in(workspace::target())?;
     let begun = Instant::now();
-    let mut domains: Vec<_> = inbound::domains().chain(outbound::domains()).collect();
+    let domains = inbound::domains().chain(outbound::domains());
+    let mut domains: Vec<_> = domains.chain(forwarding::domains()).collect();
     domains.sort_unstable();
     domains.dedup();
     let internet = Internet::with(&folder.path().join("internet"), &domains)?;
@@ -78,6 +82,9 @@ pub fn run() -> Result<()> {
     );
     inbound::run(&meeting)?;
     eprintln!("    inbound done after {:.1?}", begun.elapsed());
+    outbound::begin(&meeting)?;
+    forwarding::run(&meeting)?;
+    eprintln!("    forwarding done after {:.1?}", begun.elapsed());
     outbound::run(&meeting)?;
     eprintln!("    outbound done after {:.1?}", begun.elapsed());
     meeting.native.stop()

@@ -96,13 +96,20 @@ pub fn domains() -> impl Iterator<Item = Domain> {
     CASES.iter().map(|case| case.to)
 }
 
+/// What mail on its way out needs: the box's keys in the names, Anna's phone at home.
+///
+/// # Errors
+/// When the names or the phone can't be reached.
+pub fn begin(meeting: &Meeting) -> Result<()> {
+    publish_keys(meeting)?;
+    client::come_home(meeting)
+}
+
 /// Sends to each and sees what becomes of it.
 ///
 /// # Errors
 /// When something else becomes of one, with what both sides say of it.
 pub fn run(meeting: &Meeting) -> Result<()> {
-    publish_keys(meeting)?;
-    client::come_home(meeting)?;
     for case in &CASES {
         let to = recipient(case.to);
         let message = letter(&meeting.anna, &to, number(case.to), &sentence(case.to));
@@ -243,7 +250,7 @@ fn waits(meeting: &Meeting, domain: Domain, words: &[&str]) -> Result<()> {
 }
 
 /// Waits for a line of the box's log that has all of these words.
-fn logged(meeting: &Meeting, words: &[&str]) -> Result<()> {
+pub(super) fn logged(meeting: &Meeting, words: &[&str]) -> Result<()> {
     let end = Instant::now() + LIMIT;
     loop {
         let journal = meeting.journal();
@@ -281,7 +288,7 @@ fn unknown_comes_back_at_once(meeting: &Meeting) -> Result<()> {
 }
 
 /// Anna's mailbox has a report that names the recipient and the reason.
-fn comes_back(meeting: &Meeting, to: &str, reason: &str) -> Result<()> {
+pub(super) fn comes_back(meeting: &Meeting, to: &str, reason: &str) -> Result<()> {
     let end = Instant::now() + LIMIT;
     let home = meeting.native.home(&meeting.anna)?;
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
