@@ -7,7 +7,7 @@ use rcgen::{
     date_time_ymd,
 };
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,6 +16,12 @@ use std::path::Path;
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authority")
+    }
 }
 
 impl Authority {
@@ -65,6 +71,13 @@ impl Authority {
             write(made, ["web.pem", "web-key.pem"])?;
         }
         Ok(())
+    }
+
+    /// A certificate in PEM for these names and the key, PKCS #8 in DER.
+    pub(crate) fn certify(&self, key: &[u8], names: &[String]) -> Result<String> {
+        let key = KeyPair::try_from(key)?;
+        let params = CertificateParams::new(names)?;
+        Ok(params.signed_by(&key, &self.issuer)?.pem())
     }
 
     fn sign(&self, params: CertificateParams) -> Result<(String, KeyPair)> {

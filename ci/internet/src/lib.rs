@@ -107,6 +107,7 @@ pub struct Internet {
     hosts: BTreeMap<Domain, Host>,
     _others: Vec<Daemon>,
     names: Names,
+    authority: Authority,
     core: Namespace,
     trees: Trees,
     folder: PathBuf,
@@ -169,6 +170,7 @@ impl Internet {
             hosts,
             _others: others,
             names,
+            authority,
             core,
             trees,
             folder,
@@ -185,6 +187,15 @@ impl Internet {
     /// The certificate of the one authority, in PEM.
     pub fn authority(&self) -> PathBuf {
         self.folder.join("authority.pem")
+    }
+
+    /// Has the one authority vouch for these names: a certificate in PEM for the key,
+    /// PKCS #8 in DER, which it does not keep.
+    ///
+    /// # Errors
+    /// When it is no key, or a name none.
+    pub fn certify(&self, key: &[u8], names: &[String]) -> Result<String> {
+        self.authority.certify(key, names)
     }
 
     /// A domain's server.

@@ -2,12 +2,13 @@
 //! (`ci/native`) on an internet that is made for the test (`ci/internet`), in
 //! which Postfix, Exim and OpenSMTPD run domains of their own. Mail comes in
 //! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]) on one internet
-//! with one box.
+//! with one box; a sender sees the box's policy ([`own_policy`]).
 
 mod client;
 mod forwarding;
 mod inbound;
 mod outbound;
+mod own_policy;
 mod queue;
 mod sieve;
 
@@ -78,6 +79,11 @@ pub fn run() -> Result<()> {
     };
     eprintln!(
         "    internet and box are there after {:.1?}",
+        begun.elapsed()
+    );
+    own_policy::run(&meeting)?;
+    eprintln!(
+        "    the box's own policy done after {:.1?}",
         begun.elapsed()
     );
     inbound::run(&meeting)?;
