@@ -28,7 +28,9 @@ impl Kept {
     /// Whether it counts at this time.
     pub fn counts(&self, now: SystemTime) -> bool {
         let end = self.fetched.saturating_add(self.policy.max_age);
-        now < UNIX_EPOCH + Duration::from_secs(end)
+        // A damaged file may name a time that no clock can show; it is fetched anew.
+        let end = UNIX_EPOCH.checked_add(Duration::from_secs(end));
+        end.is_some_and(|end| now < end)
     }
 }
 
@@ -104,6 +106,13 @@ mod tests {
         assert_eq!(found, kept(100, 10));
         assert!(found.counts(UNIX_EPOCH + Duration::from_secs(109)));
         assert!(!found.counts(UNIX_EPOCH + Duration::from_secs(110)));
+    }
+
+    #[test]
+    fn a_policy_from_a_time_that_no_clock_shows_does_not_count() {
+        for fetched in [u64::MAX, u64::MAX - 10, 1 << 63] {
+            assert!(!kept(fetched, 10).counts(UNIX_EPOCH));
+        }
     }
 
     #[test]
