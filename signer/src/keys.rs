@@ -4,7 +4,7 @@
 //! Such a certificate is valid for centuries: nobody checks the dates of a mail
 //! server's own, and a box without a clock must not be without TLS.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, P256};
 use nix::fcntl::{Flock, FlockArg};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::rand::SystemRandom;
@@ -75,7 +75,10 @@ impl Signer {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key_der, &random)
             .map_err(|_| KeyError::NotAKey(key_path.clone()))?;
-        let certificate = match read(&certificate_path)? {
+        let point = key.public_key().as_ref();
+        // One of an earlier key is left where the power was cut between the two files.
+        let own = read(&certificate_path)?.filter(|der| is_for(der, point));
+        let certificate = match own {
             Some(der) => der,
             None => {
                 let pair = KeyPair::try_from(key_der.as_slice())
@@ -120,6 +123,12 @@ impl Signer {
     /// The box's own certificate in DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// SHA-256 of the public key as SubjectPublicKeyInfo, in hexadecimal: what a TLSA
+    /// record 3 1 1 holds (RFC 6698 section 2.1).
+    pub fn digest(&self) -> String {
+        digest(self.key.public_key().as_ref())
     }
 
     /// What is shown in a handshake, in DER: the authority's chain if there is one now,
@@ -171,6 +180,40 @@ pub fn copy_pem(from: &Path, to: &Path) -> Result<(), KeyError> {
         }
     }
     Ok(())
+}
+
+/// As [`Signer::digest`], of an uncompressed point of P-256.
+fn digest(point: &[u8]) -> String {
+    let whole = [&P256[..], point].concat();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &whole);
+    let bytes = digest.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same of the key in `path`; `None` where there is none.
+pub(crate) fn digest_of(path: &Path) -> Result<Option<String>, KeyError> {
+    let Some(der) = read(path)? else {
+        return Ok(None);
+    };
+    let (kind, random) = (&ECDSA_P256_SHA256_ASN1_SIGNING, SystemRandom::new());
+    let key = EcdsaKeyPair::from_pkcs8(kind, &der, &random);
+    let key = key.map_err(|_| KeyError::NotAKey(path.to_owned()))?;
+    Ok(Some(digest(key.public_key().as_ref())))
+}
+
+/// Makes the key in `path` for the host `name`, if there is none.
+pub(crate) fn make_key(path: &Path, name: &str) -> Result<(), KeyError> {
+    match read(path)? {
+        Some(_) => Ok(()),
+        None => write_whole(path, 0o600, &new_key(name)?.serialize_der()),
+    }
+}
+
+/// Whether a certificate in DER is for the key with this uncompressed point.
+fn is_for(der: &[u8], point: &[u8]) -> bool {
+    let der = CertificateDer::from(der);
+    webpki::EndEntityCert::try_from(&der)
+        .is_ok_and(|own| own.subject_public_key_info().as_ref() == [&P256[..], point].concat())
 }
 
 fn new_key(name: &str) -> Result<KeyPair, KeyError> {

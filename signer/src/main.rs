@@ -2,6 +2,7 @@
 //! `signer serve-private NAME` and `signer dkim`.
 
 use channels::passed::Passed;
+use signer::rolling::Rolling;
 use signer::{dkim, keys, serve};
 use std::error::Error;
 use std::os::unix::net::UnixListener;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["serve", name] => run(channels::tls_sign::NAME, name),
+        ["serve", name] => run_rolling(name),
         ["serve-web", name] => run(WEB, name),
         ["self-signed", name, folder] => {
             keys::self_signed_pem(Path::new(folder), name).map_err(Into::into)
@@ -45,6 +46,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_rolling(name: &str) -> Result<(), Box<dyn Error>> {
+    let listener = UnixListener::from(Passed::take_all()?.take(channels::tls_sign::NAME)?);
+    let keys = Arc::new(Rolling::open(Path::new(KEYS), name)?);
+    serve::serve_rolling(&listener, &keys)?;
+    Ok(())
 }
 
 fn run(channel: &str, name: &str) -> Result<(), Box<dyn Error>> {

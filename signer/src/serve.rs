@@ -3,8 +3,10 @@
 
 use crate::handshake::to_be_signed;
 use crate::keys::Signer;
+use crate::rolling::Rolling;
 use channels::tls_sign::{Reply, Request, answer, read, to_hex};
 use std::io::{self, ErrorKind};
+use std::ops::Deref;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +24,15 @@ pub(crate) const IDLE: Duration = Duration::from_secs(35 * 60);
 pub fn serve(listener: &UnixListener, signer: &Arc<Signer>) -> io::Result<()> {
     let signer = Arc::clone(signer);
     serve_each(listener, move |stream| connection(stream, &signer))
+}
+
+/// The same with the key that is the present one when a connection first asks.
+///
+/// # Errors
+/// When the listening socket broke.
+pub fn serve_rolling(listener: &UnixListener, keys: &Arc<Rolling>) -> io::Result<()> {
+    let keys = Arc::clone(keys);
+    serve_each(listener, move |stream| talk(stream, || keys.present()))
 }
 
 /// Does `work` with each connection, for ever.
@@ -66,7 +77,11 @@ pub fn serve_each(
 
 /// Serves one service that a stranger is connected to until it ends, says something that is not in the protocol,
 /// or idles too long.
-pub fn connection(mut stream: UnixStream, signer: &Signer) {
+pub fn connection(stream: UnixStream, signer: &Signer) {
+    talk(stream, || signer);
+}
+
+fn talk<S: Deref<Target = Signer>>(mut stream: UnixStream, present: impl Fn() -> S) {
     let timeouts = stream
         .set_read_timeout(Some(IDLE))
         .and_then(|()| stream.set_write_timeout(Some(Duration::from_secs(30))));
@@ -74,7 +89,10 @@ pub fn connection(mut stream: UnixStream, signer: &Signer) {
         return;
     }
     let mut signed = false;
+    // Certificate and signature are of one key, whatever becomes of it meanwhile.
+    let mut signer = None;
     while let Ok(Some(request)) = read(&mut stream) {
+        let signer = signer.get_or_insert_with(&present);
         let reply = reply(signer, &request, &mut signed);
         if answer(&mut stream, &reply).is_err() {
             return;
