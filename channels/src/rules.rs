@@ -8,6 +8,7 @@
 use crate::line::{ChannelError, read_json, write_json};
 use crate::recipient_check::NAME;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{Read, Write};
 
 /// The most lists, and the most forwarders: each list costs a look-up a message.
@@ -71,6 +72,27 @@ impl Rules {
     }
 }
 
+impl fmt::Display for Rules {
+    /// The file, as [`Rules::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for zone in &self.block_lists {
+            writeln!(f, "block-list {zone}")?;
+        }
+        for domain in &self.trusted_sealers {
+            writeln!(f, "trust-seals-of {domain}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A zone or domain as a person types it, in small letters and without a last dot;
+/// `None` when it is none of those that a rule may have.
+pub fn domain(typed: &str) -> Option<String> {
+    let typed = typed.trim().to_ascii_lowercase();
+    let domain = typed.strip_suffix('.').unwrap_or(&typed);
+    is_domain(domain).then(|| domain.to_owned())
+}
+
 /// The gate: says them, before anything else.
 ///
 /// # Errors
@@ -120,6 +142,7 @@ mod tests {
         let mut said = Vec::new();
         say(&mut said, &rules).unwrap();
         assert_eq!(hear(&mut said.as_slice()).unwrap(), rules);
+        assert_eq!(Rules::parse(&rules.to_string()).unwrap(), rules);
         assert_eq!(Rules::parse("").unwrap(), Rules::default());
     }
 

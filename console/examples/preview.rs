@@ -7,10 +7,13 @@
 //! are added as they are typed.
 
 use console::{Assets, Listeners, serve};
+use control::addresses::{Alias, CatchAll, Outside};
+use control::inbound::{RefusedPeer, ReportLine};
 use control::outbound::{Exception, Smarthost};
 use control::{
-    Damage, DamageKind, Disk, Outbound, OutboundRequest, PeopleRequest, RecoveryKey, Refusal,
-    Reply, Request, Secret, Status, wire,
+    AddressesRequest, Damage, DamageKind, Disk, Inbound, InboundRequest, OtherAddresses, Outbound,
+    OutboundRequest, PeopleRequest, RecoveryKey, Refusal, Reply, Reports, Request, Secret, Status,
+    wire,
 };
 use std::error::Error;
 use std::io::BufReader;
@@ -74,6 +77,15 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
         warn_after_hours: 4,
         smarthost: None,
     };
+    let mut other = OtherAddresses::default();
+    let mut inbound = Inbound {
+        refused: vec![RefusedPeer {
+            from: "192.0.2.77".into(),
+            times: 3,
+            last: "2026-11-25 17:00".into(),
+        }],
+        ..Inbound::default()
+    };
     let mut usb_key = false;
     loop {
         let reply = match wire::read(&mut reader)? {
@@ -111,6 +123,23 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Unlock { passphrase } => open(&mut status, &passphrase),
             Request::Prove { passphrase, .. } => open(&mut status, &passphrase),
             Request::People { what, .. } => people(&mut addresses, what),
+            Request::Addresses { what, .. } => {
+                lead(&mut other, what);
+                Reply::Addresses(other.clone())
+            }
+            Request::Inbound {
+                what: InboundRequest::Reports,
+                ..
+            } => Reply::Reports(Reports {
+                lines: vec![ReportLine {
+                    came: "2026-11-25".into(),
+                    words: "TLS 2026-11-24, far.example (proved): 3 sessions fine, 0 failed".into(),
+                }],
+            }),
+            Request::Inbound { what, .. } => {
+                choose(&mut inbound, what);
+                Reply::Inbound(inbound.clone())
+            }
             Request::Outbound { what, .. } => {
                 set(&mut outbound, what);
                 Reply::Outbound(outbound.clone())
@@ -122,6 +151,48 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Restart | Request::PowerOff => Reply::Done,
         };
         wire::write(&mut writer, &reply)?;
+    }
+}
+
+fn lead(other: &mut OtherAddresses, what: AddressesRequest) {
+    match what {
+        AddressesRequest::See => {}
+        AddressesRequest::AddAlias { address, person } => {
+            other.aliases.insert(0, Alias { address, person });
+        }
+        AddressesRequest::AddOutside {
+            address,
+            person,
+            to,
+        } => {
+            let to = to.split(',').map(|to| to.trim().to_owned()).collect();
+            let one = Outside {
+                address,
+                person,
+                to,
+            };
+            other.outside.insert(0, one);
+        }
+        AddressesRequest::Remove { address } => {
+            other.aliases.retain(|known| known.address != address);
+            other.outside.retain(|known| known.address != address);
+        }
+        AddressesRequest::CatchAll { domain, person } => {
+            other.catch_alls.insert(0, CatchAll { domain, person });
+        }
+        AddressesRequest::NoCatchAll { domain } => {
+            other.catch_alls.retain(|known| known.domain != domain);
+        }
+    }
+}
+
+fn choose(inbound: &mut Inbound, what: InboundRequest) {
+    match what {
+        InboundRequest::See | InboundRequest::Reports => {}
+        InboundRequest::Block { zone } => inbound.block_lists.push(zone),
+        InboundRequest::Unblock { zone } => inbound.block_lists.retain(|known| *known != zone),
+        InboundRequest::Trust { domain } => inbound.trusted.push(domain),
+        InboundRequest::Mistrust { domain } => inbound.trusted.retain(|known| *known != domain),
     }
 }
 

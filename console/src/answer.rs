@@ -13,7 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use control::{Outbound, Refusal, Reply, Secret};
+use control::{Inbound, OtherAddresses, Outbound, Refusal, Reply, Reports, Secret};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -125,6 +125,12 @@ pub struct Outcome {
     pub addresses: Option<Vec<String>>,
     /// How mail goes out now.
     pub outbound: Option<Outbound>,
+    /// Which other addresses there are now.
+    pub other: Option<OtherAddresses>,
+    /// How mail comes in now.
+    pub inbound: Option<Inbound>,
+    /// What others report.
+    pub reports: Option<Reports>,
 }
 
 impl Outcome {
@@ -139,6 +145,9 @@ impl Outcome {
             paper: None,
             addresses: None,
             outbound: None,
+            other: None,
+            inbound: None,
+            reports: None,
         };
         match reply {
             Reply::Done => Ok(outcome),
@@ -152,6 +161,18 @@ impl Outcome {
             }),
             Reply::Outbound(outbound) => Ok(Self {
                 outbound: Some(outbound),
+                ..outcome
+            }),
+            Reply::Addresses(other) => Ok(Self {
+                other: Some(other),
+                ..outcome
+            }),
+            Reply::Inbound(inbound) => Ok(Self {
+                inbound: Some(inbound),
+                ..outcome
+            }),
+            Reply::Reports(reports) => Ok(Self {
+                reports: Some(reports),
                 ..outcome
             }),
             Reply::Refused {
@@ -172,6 +193,15 @@ impl Outcome {
     /// Whether it was done.
     pub fn ok(&self) -> bool {
         self.reached && self.refusal.is_none()
+    }
+
+    /// Whether it says what a page shows behind the passphrase.
+    pub fn shows(&self) -> bool {
+        self.addresses.is_some()
+            || self.outbound.is_some()
+            || self.other.is_some()
+            || self.inbound.is_some()
+            || self.reports.is_some()
     }
 
     /// Whether the browser has not proved the passphrase.
@@ -201,6 +231,9 @@ impl From<Problem> for Outcome {
             paper: problem.paper,
             addresses: None,
             outbound: None,
+            other: None,
+            inbound: None,
+            reports: None,
         }
     }
 }
@@ -230,6 +263,9 @@ fn try_to_script(
             about: outcome.refusal.map(About::of),
             addresses: outcome.addresses,
             outbound: outcome.outbound,
+            other: outcome.other,
+            inbound: outcome.inbound,
+            reports: outcome.reports,
         };
         let answer = PeopleAnswer {
             ok,
@@ -286,6 +322,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::BadPassphrase
         | Refusal::BadRecoveryKey
         | Refusal::BadAddress
+        | Refusal::BadTarget
         | Refusal::BadDomain
         | Refusal::BadHours
         | Refusal::BadHost

@@ -21,6 +21,8 @@
 //! | which page is seen when | `pages.rs` |
 //! | what people see | `page.rs`, `parts.rs`, `paper_page.rs`, `assets/` |
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
+//! | which other addresses they have | `addresses.rs`, `addresses_page.rs`, `assets/addresses.js` |
+//! | how mail comes in, what others report | `inbound.rs`, `inbound_page.rs`, `reports_page.rs`, their scripts |
 //! | how mail goes out | `outbound.rs`, `outbound_page.rs`, `assets/outbound.js` |
 //! | the passphrase before one sees either | `people.rs`, `proof.rs`, `assets/proof.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
@@ -28,12 +30,16 @@
 //! | the USB stick instead of the passphrase | `usb_page.rs` |
 //! | talking to the supervisor | `supervisor.rs` |
 
+pub mod addresses;
+mod addresses_page;
 mod answer;
 #[cfg(feature = "client")]
 pub mod client;
 mod damage;
-mod form;
+pub mod form;
 mod guard;
+pub mod inbound;
+mod inbound_page;
 pub mod keys;
 mod keys_page;
 pub mod outbound;
@@ -46,6 +52,7 @@ pub mod people;
 mod people_page;
 mod post;
 mod proof;
+mod reports_page;
 mod routes;
 pub mod sealed;
 mod server;

@@ -105,6 +105,12 @@ fn body(state: State, status: &Status, view: &View) -> Markup {
             h2 { "People" }
             p { "Who has mail on this box: their addresses and passwords." }
             a.button href="/people" { "Open people" }
+            h2 { "Other addresses" }
+            p { "More addresses for the same people, and addresses whose mail is passed on." }
+            a.button href="/addresses" { "Open other addresses" }
+            h2 { "Mail from others" }
+            p { "Who was refused, block lists, and what other mail servers report." }
+            a.button href="/inbound" { "Open mail from others" }
             h2 { "Mail to others" }
             p { "What other mail servers must prove before your mail goes to them, and how long it \
                  waits for them." }

@@ -6,7 +6,10 @@ use crate::post::ask;
 use crate::routes::{Console, plain, typed};
 use crate::state::State;
 use crate::way::{Visit, Way};
-use crate::{keys_page, outbound, outbound_page, page, paper_page, people, people_page, tokens};
+use crate::{
+    addresses, addresses_page, inbound, inbound_page, keys_page, outbound, outbound_page, page,
+    paper_page, people, people_page, reports_page, tokens,
+};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use control::{Request, Secret, Status};
@@ -22,6 +25,12 @@ pub enum Place {
     Forgot,
     /// `/people`, while the disk is open.
     People,
+    /// `/addresses`, while the disk is open.
+    Addresses,
+    /// `/inbound`, while the disk is open.
+    Inbound,
+    /// `/reports`, while the disk is open.
+    Reports,
     /// `/outbound`, while the disk is open.
     Outbound,
 }
@@ -35,6 +44,9 @@ impl Place {
             "/keys/confirm" => Self::Front,
             path if path.starts_with("/keys") || path.starts_with("/usb-key") => Self::Keys,
             path if path.starts_with("/people") => Self::People,
+            path if path.starts_with("/addresses") => Self::Addresses,
+            path if path.starts_with("/inbound") => Self::Inbound,
+            path if path.starts_with("/reports") => Self::Reports,
             path if path.starts_with("/outbound") => Self::Outbound,
             _ => Self::Front,
         }
@@ -47,6 +59,9 @@ impl Place {
             Self::Keys => "/keys",
             Self::Forgot => "/forgot",
             Self::People => "/people",
+            Self::Addresses => "/addresses",
+            Self::Inbound => "/inbound",
+            Self::Reports => "/reports",
             Self::Outbound => "/outbound",
         }
     }
@@ -55,6 +70,9 @@ impl Place {
     fn behind_proof(self) -> Option<fn(Secret) -> Request> {
         match self {
             Self::People => Some(people::look),
+            Self::Addresses => Some(addresses::look),
+            Self::Inbound => Some(inbound::look),
+            Self::Reports => Some(inbound::look_at_reports),
             Self::Outbound => Some(outbound::look),
             Self::Front | Self::Keys | Self::Forgot => None,
         }
@@ -63,7 +81,12 @@ impl Place {
     fn is_there(self, state: State) -> bool {
         match self {
             Self::Front => true,
-            Self::Keys | Self::People | Self::Outbound => state == State::Open,
+            Self::Keys
+            | Self::People
+            | Self::Addresses
+            | Self::Inbound
+            | Self::Reports
+            | Self::Outbound => state == State::Open,
             Self::Forgot => matches!(state, State::Locked | State::Damaged),
         }
     }
@@ -123,8 +146,7 @@ async fn looked(
     look: fn(Secret) -> Request,
     session: &Secret,
 ) -> Outcome {
-    let known = outcome.addresses.is_some() || outcome.outbound.is_some();
-    if known || outcome.asks_for_passphrase() {
+    if outcome.shows() || outcome.asks_for_passphrase() {
         return outcome;
     }
     let seen = ask(console, look(session.clone()), "").await;
@@ -132,9 +154,12 @@ async fn looked(
         return seen;
     }
     Outcome {
-        addresses: seen.addresses,
-        outbound: seen.outbound,
-        ..outcome
+        status: outcome.status,
+        reached: outcome.reached,
+        refusal: outcome.refusal,
+        words: outcome.words,
+        retry_after: outcome.retry_after,
+        ..seen
     }
 }
 
@@ -151,6 +176,9 @@ fn proved(
         return draw(console, visit, status, place, Some(&note));
     }
     let drawn = |view: &View| match place {
+        Place::Addresses => addresses_page::set(view, outcome.other.as_ref()),
+        Place::Inbound => inbound_page::set(view, outcome.inbound.as_ref()),
+        Place::Reports => reports_page::shown(view, outcome.reports.as_ref()),
         Place::Outbound => outbound_page::set(view, outcome.outbound.as_ref()),
         _ => people_page::listed(view, outcome.addresses.as_deref()),
     };
@@ -178,6 +206,9 @@ fn draw(
             Place::Keys => keys_page::keys(status, view),
             Place::Forgot => keys_page::forgot(status, view),
             Place::People => people_page::people(view),
+            Place::Addresses => addresses_page::addresses(view),
+            Place::Inbound => inbound_page::inbound(view),
+            Place::Reports => reports_page::reports(view),
             Place::Outbound => outbound_page::outbound(view),
         },
     )

@@ -21,7 +21,9 @@ use crate::routes::{Console, typed};
 use crate::sealed::{PeopleContents, SealedAnswer};
 use crate::way::Visit;
 use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
-use control::{Outbound, PeopleRequest, Refusal, Request, Secret};
+use control::{
+    Inbound, OtherAddresses, Outbound, PeopleRequest, Refusal, Reports, Request, Secret,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -52,6 +54,15 @@ pub struct Told {
     /// How mail goes out now; `None` when it was not asked or not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
+    /// Which other addresses there are now; `None` when it was not asked or not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherAddresses>,
+    /// How mail comes in now; `None` when it was not asked or not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<Inbound>,
+    /// What others report; `None` when it was not asked or not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<Reports>,
 }
 
 /// The part of the page that a refusal is about.
@@ -64,6 +75,8 @@ pub enum About {
     Session,
     /// The field of the address.
     Address,
+    /// The field of the addresses that mail is passed on to.
+    To,
     /// The field of the domain of others.
     Domain,
     /// The fields of the hours.
@@ -90,6 +103,7 @@ impl About {
             | Refusal::TooSoon => Self::Passphrase,
             Refusal::NoSession => Self::Session,
             Refusal::BadAddress => Self::Address,
+            Refusal::BadTarget => Self::To,
             Refusal::BadDomain => Self::Domain,
             Refusal::BadHours => Self::Hours,
             Refusal::BadHost => Self::Host,

@@ -135,6 +135,17 @@ fn mail_program(name: &str) -> Markup {
             dt { "User name" } dd { "the whole mail address" }
             dt { "Password" } dd { "the one given here" }
         }
+        p { "To send, the same server, user name and password:" }
+        dl {
+            dt { "Kind" } dd { "SMTP" }
+            dt { "Port" } dd { "465, with SSL/TLS" }
+        }
+        p { "Rules that sort mail, pass it on or answer while somebody is away (Sieve) are set on \
+             the same server, with the same user name and password:" }
+        dl {
+            dt { "Kind" } dd { "ManageSieve" }
+            dt { "Port" } dd { "4190, with STARTTLS" }
+        }
         p.small { "The mail program asks once whether it may trust the box: the certificate is \
                    the box's own." }
     }

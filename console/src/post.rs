@@ -119,7 +119,12 @@ async fn answer(
 async fn carry_out(console: &Console, long: &LongRequest, order: Order) -> Outcome {
     let quick = matches!(
         order.request,
-        Request::People { .. } | Request::Outbound { .. } | Request::Restart | Request::PowerOff
+        Request::People { .. }
+            | Request::Addresses { .. }
+            | Request::Inbound { .. }
+            | Request::Outbound { .. }
+            | Request::Restart
+            | Request::PowerOff
     );
     if !quick {
         long.begin();

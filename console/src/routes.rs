@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `GET /` | the page for the state the box is in |
 //! | `GET /people` `/people.js`, `POST /people/…` | `people.rs` |
+//! | `GET /addresses` `/addresses.js`, `POST /addresses/…` | `addresses.rs` |
+//! | `GET /inbound` `/reports` and their scripts, `POST /inbound/…` `/reports/…` | `inbound.rs` |
 //! | `GET /outbound` `/outbound.js`, `POST /outbound/…` | `outbound.rs` |
 //! | `GET /keys` `/forgot`, `POST /keys/…` `/recover` `/factory-reset` | `keys.rs` |
 //! | `GET /usb-key`, `POST /usb-key/…` | `usb_page.rs` |
@@ -22,7 +24,7 @@ use crate::state::{Shown, State};
 use crate::supervisor::Supervisor;
 use crate::tokens::Tokens;
 use crate::way::Visit;
-use crate::{keys, outbound, people, usb_page};
+use crate::{addresses, inbound, keys, outbound, people, usb_page};
 use axum::{
     Router,
     body::Body,
@@ -74,6 +76,8 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/restart", bare(restart))
         .route("/power", bare(power))
         .merge(people::routes())
+        .merge(addresses::routes())
+        .merge(inbound::routes())
         .merge(outbound::routes())
         .merge(keys::routes())
         .merge(usb_page::routes())

@@ -1,6 +1,7 @@
 //! The server as a browser meets it: HTTP over 127.0.0.1, with a pretended
 //! supervisor at the other end of the control stream.
 
+mod others;
 mod outbound;
 mod support;
 mod without_scripts;
@@ -264,6 +265,7 @@ fn each_refusal_has_its_status_and_its_words() {
         (Refusal::WrongState, 409),
         (Refusal::NoSession, 401),
         (Refusal::BadAddress, 400),
+        (Refusal::BadTarget, 400),
         (Refusal::BadDomain, 400),
         (Refusal::BadHours, 400),
         (Refusal::BadHost, 400),
@@ -466,6 +468,12 @@ fn every_answer_carries_the_protective_headers() {
         "/page.js",
         "/people",
         "/people.js",
+        "/addresses",
+        "/addresses.js",
+        "/inbound",
+        "/inbound.js",
+        "/reports",
+        "/reports.js",
         "/outbound",
         "/outbound.js",
         "/nacl-fast.min.js",
@@ -653,6 +661,7 @@ fn each_refusal_about_people_is_told_beside_its_field() {
         (Refusal::TooSoon, 429, "passphrase"),
         (Refusal::NoSession, 401, "session"),
         (Refusal::BadAddress, 400, "address"),
+        (Refusal::BadTarget, 400, "to"),
         (Refusal::BadDomain, 400, "domain"),
         (Refusal::BadHours, 400, "hours"),
         (Refusal::BadHost, 400, "host"),

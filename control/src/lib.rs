@@ -7,7 +7,9 @@
 //! supervisor with PID 1 (single bytes on a `SOCK_SEQPACKET` pair, [`pid1`]). The
 //! crate opens no file and no socket.
 
+pub mod addresses;
 pub mod damage;
+pub mod inbound;
 pub mod messages;
 pub mod outbound;
 pub mod people;
@@ -17,7 +19,9 @@ pub mod sandboxes;
 pub mod secret;
 pub mod wire;
 
+pub use addresses::{AddressesRequest, OtherAddresses};
 pub use damage::{Damage, DamageKind};
+pub use inbound::{Inbound, InboundRequest, Reports};
 pub use messages::{Disk, Refusal, Reply, Request, Status};
 pub use outbound::{Outbound, OutboundRequest};
 pub use people::PeopleRequest;

@@ -3,7 +3,9 @@
 //! The console cannot do anything that is not listed in [`Request`]: this
 //! enum is the whole power of whoever takes the console over.
 
+use crate::addresses::{AddressesRequest, OtherAddresses};
 use crate::damage::Damage;
+use crate::inbound::{Inbound, InboundRequest, Reports};
 use crate::outbound::{Outbound, OutboundRequest};
 use crate::people::PeopleRequest;
 use crate::secret::Secret;
@@ -87,6 +89,20 @@ pub enum Request {
         /// What exactly.
         what: PeopleRequest,
     },
+    /// See or change the other addresses.
+    Addresses {
+        /// As in [`Request::Prove`].
+        session: Secret,
+        /// What exactly.
+        what: AddressesRequest,
+    },
+    /// See or change how mail comes in, or see what others report.
+    Inbound {
+        /// As in [`Request::Prove`].
+        session: Secret,
+        /// What exactly.
+        what: InboundRequest,
+    },
     /// See or change how mail goes out.
     Outbound {
         /// As in [`Request::Prove`].
@@ -122,6 +138,12 @@ pub enum Reply {
     },
     /// Answer to a [`Request::Outbound`] that was done: what is set now.
     Outbound(Outbound),
+    /// Answer to a [`Request::Addresses`] that was done: which there are now.
+    Addresses(OtherAddresses),
+    /// Answer to a [`Request::Inbound`] that was done: what is set now.
+    Inbound(Inbound),
+    /// Answer to [`InboundRequest::Reports`].
+    Reports(Reports),
     /// The recovery key that was just made. The supervisor keeps no copy.
     RecoveryKey {
         /// Twelve words with a blank between them.
@@ -211,6 +233,8 @@ pub enum Refusal {
     NoSession,
     /// The mail address is not one, is taken, or has nobody.
     BadAddress,
+    /// An address that mail shall be passed on to is not one, or is of this box.
+    BadTarget,
     /// A person's password is too short, too long or can't be typed.
     BadPassword,
     /// Not a domain, or there is no room for it, or no exception.

@@ -195,10 +195,14 @@ impl People {
     /// Gives a person another address.
     ///
     /// # Errors
-    /// When the address is taken, there is no such person, or the disk fails.
+    /// When the address is taken or of a domain that nobody here has, there is no such
+    /// person, or the disk fails.
     pub fn add_alias(&mut self, alias: &Address, person: &Address) -> Result<(), PeopleError> {
         self.must_be_free(alias)?;
         let uid = self.uid_of(person)?;
+        if !self.is_own(alias.domain()) {
+            return Err(PeopleError::NoDomain(alias.domain().to_owned()));
+        }
         if self.aliases.len() >= MOST_ALIASES {
             return Err(PeopleError::FullOfAliases);
         }
@@ -231,11 +235,10 @@ impl People {
         to: &[OutsideAddress],
     ) -> Result<(), PeopleError> {
         self.must_be_free(alias)?;
-        let is_own = |domain: &str| self.people.iter().any(|one| one.address.domain() == domain);
-        if !is_own(alias.domain()) {
+        if !self.is_own(alias.domain()) {
             return Err(PeopleError::NoDomain(alias.domain().to_owned()));
         }
-        if let Some(inside) = to.iter().find(|to| is_own(to.domain())) {
+        if let Some(inside) = to.iter().find(|to| self.is_own(to.domain())) {
             return Err(PeopleError::NotOutside(inside.clone()));
         }
         if !(1..=MOST_OUTSIDE).contains(&to.len()) {
@@ -283,7 +286,7 @@ impl People {
         person: Option<&Address>,
     ) -> Result<(), PeopleError> {
         let domain = domain.to_ascii_lowercase();
-        if !self.people.iter().any(|one| one.address.domain() == domain) {
+        if !self.is_own(&domain) {
             return Err(PeopleError::NoDomain(domain));
         }
         let mut aliases = self.aliases.clone();
@@ -292,6 +295,18 @@ impl People {
             aliases.push(Alias::catch_all(&domain, self.uid_of(person)?));
         }
         self.replace_aliases(aliases)
+    }
+
+    /// Whether somebody has an address there; `domain` in lower case.
+    fn is_own(&self, domain: &str) -> bool {
+        self.people.iter().any(|one| one.address.domain() == domain)
+    }
+
+    /// The domains with a catch-all, each with who gets what is for nobody there.
+    pub fn catch_alls(&self) -> Vec<(&str, &Person)> {
+        let all = self.aliases.iter();
+        all.filter_map(|alias| Some((alias.catches()?, self.by_uid(alias.uid)?)))
+            .collect()
     }
 
     fn must_be_free(&self, address: &Address) -> Result<(), PeopleError> {
@@ -604,6 +619,11 @@ mod tests {
         people.set_catch_all("Example.ORG", Some(&anna)).unwrap();
         let taken = people.add_alias(&sales, &anna).unwrap_err();
         assert_eq!(taken.to_string(), "sales@example.org exists already.");
+        let far = people.add_alias(&address("sales@far.example"), &anna);
+        assert_eq!(
+            far.unwrap_err().to_string(),
+            "Nobody here has an address at far.example."
+        );
         let taken = people.add(sales.clone(), &secret("third password"));
         assert_eq!(
             taken.unwrap_err().to_string(),
@@ -618,6 +638,9 @@ mod tests {
         assert_eq!(again.aliases()[0].1.address, ben);
         assert_eq!(again.catch_all("example.org").unwrap().address, anna);
         assert_eq!(again.catch_all("two.example"), None);
+        let caught: Vec<_> = again.catch_alls().into_iter().collect();
+        assert_eq!(caught.len(), 1);
+        assert_eq!((caught[0].0, &caught[0].1.address), ("example.org", &anna));
         let ones = "20001:20001:";
         let expected = format!(
             "sales@example.org::20002:20002:alias:/mail/20002::

@@ -3,6 +3,7 @@
 use super::RuntimeError;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,13 @@ pub trait Journal: Debug + Send + Sync {
     /// they ended; nothing of what was said.
     fn receipt(&self, words: &str) {
         self.line("runtime", words);
+    }
+
+    /// A connection from `peer` to the service `front` is over, and what the manifest
+    /// says of the code with which the front ended. Nobody's log: an address is
+    /// somebody's.
+    fn served(&self, front: &str, peer: IpAddr, outcome: &str) {
+        let _ = (front, peer, outcome);
     }
 }
 

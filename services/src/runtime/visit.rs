@@ -14,7 +14,7 @@ use manifest::{Channel, ChannelKind, Lifetime, Server, Service};
 use sandbox::{Child, Sealed};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub(super) struct Visit {
     created: SystemTime,
     used: SystemTime,
     begun: Instant,
+    /// Whose connection it is, if that could be told.
+    peer: Option<IpAddr>,
     children: Vec<Child>,
     messages: Vec<MessageChild>,
 }
@@ -188,6 +190,7 @@ impl Set {
             created: self.created,
             used: SystemTime::now(),
             begun: Instant::now(),
+            peer: connection.peer_addr().ok().map(|peer| peer.ip()),
             children: Vec::new(),
             messages: std::mem::take(&mut self.messages),
         };
@@ -242,6 +245,10 @@ impl Visit {
             outcome: receipt::outcome(front, ends[0].1),
             ends,
         };
+        if let Some(peer) = self.peer {
+            let peer = peer.to_canonical();
+            shared.journal.served(&self.front, peer, &receipt.outcome);
+        }
         shared.journal.receipt(&receipt.to_string());
         match odd.is_empty() {
             true => Ok(()),

@@ -4,6 +4,7 @@
 use crate::disk::{Disk, MOUNT_POINT};
 use crate::journal::Journal;
 use crate::people::Place;
+use crate::seen::Seen;
 use crate::{hostname, log, updates};
 use init::app_image;
 use init::cmdline::KernelWords;
@@ -53,6 +54,9 @@ impl Apps {
     /// Starts it when the disk is open. Mounting and checking take seconds on
     /// a slow card and are a thread's work, so that the heartbeat goes on.
     pub fn keep_running(&mut self, disk: &Disk) {
+        if disk.is_open() {
+            self.journal.seen().keep(Instant::now());
+        }
         if self.running.is_some() {
             return;
         }
@@ -77,7 +81,7 @@ impl Apps {
 
     /// Where its mail server keeps its people, once it runs.
     pub fn mail_place(&self) -> Option<Place> {
-        place(self.running.as_ref()?)
+        place(self.running.as_ref()?, self.journal.seen())
     }
 
     /// Starts Postfix again, which then reads what is set. An app that does not run
@@ -101,6 +105,7 @@ impl Apps {
         if let Some(running) = self.running.take() {
             running.stop();
             log::line(&format!("{NAME}: stopped"));
+            self.journal.seen().keep_now();
         }
         updates::leave(&volumes());
     }
@@ -127,8 +132,10 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
         lives: Lives::default(),
     };
     let told = Arc::clone(&journal);
+    // Before anybody can be refused.
+    journal.seen().remember();
     let running = Running::start(app, setting, told)?;
-    if let Some(place) = place(&running) {
+    if let Some(place) = place(&running, journal.seen()) {
         let mut people = place.read()?;
         people.begin()?;
         for error in people.let_learn() {
@@ -148,7 +155,7 @@ fn start(journal: Arc<Journal>) -> Result<Running, Box<dyn std::error::Error>> {
 }
 
 /// Where the mail server keeps its people.
-fn place(running: &Running) -> Option<Place> {
+fn place(running: &Running, seen: &Arc<Seen>) -> Option<Place> {
     let first_id = running.first_id(MAIL_SERVER)?;
     Some(Place {
         people: volumes().join("people"),
@@ -157,6 +164,8 @@ fn place(running: &Running) -> Option<Place> {
         outbound: volumes().join("outbound"),
         smarthost: volumes().join("smarthost"),
         web: volumes().join("web"),
+        door: volumes().join("door"),
+        seen: Arc::clone(seen),
         hostname: hostname::mail_name(),
         first_id,
         postfix_id: running.first_id(POSTFIX)?,

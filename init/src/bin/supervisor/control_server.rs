@@ -104,6 +104,8 @@ impl Office {
             request,
             Request::Status
                 | Request::People { .. }
+                | Request::Addresses { .. }
+                | Request::Inbound { .. }
                 | Request::Outbound { .. }
                 | Request::PageCertificate { .. }
                 | Request::Restart
@@ -139,6 +141,8 @@ impl Office {
                 session,
             } => self.prove(&passphrase, session),
             Request::People { session, what } => self.people.answer(&session, what),
+            Request::Addresses { session, what } => self.people.answer_addresses(&session, what),
+            Request::Inbound { session, what } => self.people.answer_inbound(&session, what),
             Request::Outbound { session, what } => self.people.answer_outbound(&session, what),
             Request::PageCertificate { sha256 } => lock(&self.certificate).told(&sha256),
             Request::Restart => self.restart(),

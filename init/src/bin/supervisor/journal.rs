@@ -6,11 +6,14 @@
 //! files of at most [`MOST`] bytes follow each other.
 
 use crate::log;
+use crate::seen::{self, Seen};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Bytes of one file.
 const MOST: u64 = 256 << 10;
@@ -22,6 +25,7 @@ const FILE: &str = "/run/projectx/journal";
 pub struct Journal {
     path: PathBuf,
     file: Mutex<Option<(File, u64)>>,
+    seen: Arc<Seen>,
 }
 
 impl Journal {
@@ -34,7 +38,13 @@ impl Journal {
         Self {
             path: path.to_owned(),
             file: Mutex::default(),
+            seen: Arc::default(),
         }
+    }
+
+    /// Who was refused, and what others report.
+    pub fn seen(&self) -> &Arc<Seen> {
+        &self.seen
     }
 
     fn write(&self, text: &str) {
@@ -71,6 +81,9 @@ impl services::runtime::Journal for Journal {
     }
 
     fn line(&self, service: &str, words: &str) {
+        if let Some(says) = seen::report(service, words) {
+            self.seen.reported(says, SystemTime::now());
+        }
         self.write(&format!("{service}: {words}\n"));
     }
 
@@ -78,6 +91,12 @@ impl services::runtime::Journal for Journal {
         self.line("runtime", words);
         // Nothing of what was said is in it, so it may be on the encrypted disk.
         log::keep_line(words);
+    }
+
+    fn served(&self, front: &str, peer: IpAddr, outcome: &str) {
+        if (front, outcome) == seen::REFUSED {
+            self.seen.refused(peer, SystemTime::now());
+        }
     }
 }
 

@@ -6,14 +6,18 @@
 
 mod sessions;
 
-use crate::{log, way_out};
-use control::{OutboundRequest, PeopleRequest, Refusal, Reply, Secret};
+use crate::seen::Seen;
+use crate::{log, other_addresses, way_in, way_out};
+use control::{
+    AddressesRequest, InboundRequest, OutboundRequest, PeopleRequest, Refusal, Reply, Secret,
+};
 use outbound::FileError;
 use outbound::settings::Settings;
-use people::{Address, AddressError, Homes, People, PeopleError};
+use people::{Address, AddressError, Homes, OutsideError, People, PeopleError};
 use sessions::Sessions;
 use site::Table;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -40,6 +44,10 @@ pub struct Place {
     pub smarthost: PathBuf,
     /// The folder of what strangers see on port 443, `/data/apps/email/web`. It exists.
     pub web: PathBuf,
+    /// The folder of the rules for mail from outside, `/data/apps/email/door`. It exists.
+    pub door: PathBuf,
+    /// Who was refused, and what others report.
+    pub seen: Arc<Seen>,
     /// The name that other mail servers know the box by.
     pub hostname: String,
     /// The host's id for id 0 of the mail server's user namespace.
@@ -149,6 +157,20 @@ impl PeopleStore {
         })
     }
 
+    /// The same for a request about the other addresses.
+    pub fn answer_addresses(&self, session: &Secret, request: AddressesRequest) -> Reply {
+        self.proved(session, Instant::now(), |place| {
+            other_addresses::carry_out(place, request).map_or_else(Reply::from, Reply::Addresses)
+        })
+    }
+
+    /// The same for a request about mail from others.
+    pub fn answer_inbound(&self, session: &Secret, request: InboundRequest) -> Reply {
+        self.proved(session, Instant::now(), |place| {
+            way_in::carry_out(place, request).unwrap_or_else(Reply::from)
+        })
+    }
+
     /// Lets it be done if the session has proved the passphrase, and nothing else
     /// beside it.
     fn proved(&self, session: &Secret, now: Instant, act: impl FnOnce(&Place) -> Reply) -> Reply {
@@ -167,9 +189,14 @@ impl PeopleStore {
 
 /// Why a request was not carried out. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub enum Trouble {
+    /// What was typed as an address of the box.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// What was typed as an address of others.
+    #[error(transparent)]
+    Target(#[from] OutsideError),
+    /// The list.
     #[error(transparent)]
     People(#[from] PeopleError),
 }
@@ -182,10 +209,10 @@ impl From<Trouble> for Reply {
         };
         let refusal = match &trouble {
             Trouble::Address(_)
-            | Trouble::People(
-                Exists(_) | Unknown(_) | NoDomain(_) | NotOutside(_) | Outside(_) | Full
-                | FullOfAliases,
-            ) => Refusal::BadAddress,
+            | Trouble::People(Exists(_) | Unknown(_) | NoDomain(_) | Full | FullOfAliases) => {
+                Refusal::BadAddress
+            }
+            Trouble::Target(_) | Trouble::People(NotOutside(_) | Outside(_)) => Refusal::BadTarget,
             Trouble::People(Password(_)) => Refusal::BadPassword,
             Trouble::People(Damaged { .. } | Io { .. }) => {
                 log::line(&format!("people: {trouble}"));
@@ -266,6 +293,8 @@ pub mod tests {
             outbound: folder.path().join("outbound"),
             smarthost: folder.path().join("smarthost"),
             web: folder.path().join("web"),
+            door: folder.path().join("door"),
+            seen: Arc::default(),
             hostname: "box.example.org".into(),
             first_id: 300_000,
             postfix_id: POSTFIX_ID,
@@ -276,6 +305,7 @@ pub mod tests {
         fs::create_dir(&place.outbound).unwrap();
         fs::create_dir(&place.smarthost).unwrap();
         fs::create_dir(&place.web).unwrap();
+        fs::create_dir(&place.door).unwrap();
         let store = PeopleStore::default();
         store.opened(Some(place));
         assert_eq!(store.begin_session(session()), Reply::Done);
