@@ -18,7 +18,9 @@ pub mod check;
 pub mod found;
 pub mod judge;
 pub mod record;
+pub mod roll;
 pub mod sources;
+pub mod told;
 pub mod untrusted;
 pub mod wanted;
 

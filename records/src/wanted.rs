@@ -124,6 +124,30 @@ impl Wanted {
         Ok(Self::of(hostname, tlsa.as_ref(), &domains))
     }
 
+    /// The host's records and those of one domain, or of all.
+    pub fn of_domain<'a>(&'a self, domain: Option<&str>) -> impl Iterator<Item = &'a Record> {
+        let chosen = domain.map(str::to_owned);
+        self.records.iter().filter(move |record| {
+            let own = self.domain_of(record);
+            own.is_none() || chosen.is_none() || own == chosen.as_deref()
+        })
+    }
+
+    /// The domain that a record is for; `None` for the host's own.
+    fn domain_of(&self, record: &Record) -> Option<&str> {
+        use Purpose::{Address, TlsaNext, TlsaPresent};
+        if matches!(record.purpose, Address | TlsaNext | TlsaPresent) {
+            return None;
+        }
+        let within = |domain: &&String| {
+            let rest = record.name.strip_suffix(domain.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        // One domain may be below another.
+        let all = self.domains.iter().filter(within);
+        all.max_by_key(|domain| domain.len()).map(String::as_str)
+    }
+
     /// What is wanted, by the file in `folder`.
     ///
     /// # Errors

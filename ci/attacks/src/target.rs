@@ -33,10 +33,11 @@ pub const SANDBOXES: &[&str] = &[
     "dkim",
     "static-web",
     "web-signer",
+    "records",
     "console",
 ];
 
-const POLICIES: [(&str, &str); 12] = [
+const POLICIES: [(&str, &str); 13] = [
     (
         "dkim.seccomp",
         include_str!("../../../apps/email/policies/dkim.seccomp"),
@@ -56,6 +57,10 @@ const POLICIES: [(&str, &str); 12] = [
     (
         "postfix.seccomp",
         include_str!("../../../apps/email/policies/postfix.seccomp"),
+    ),
+    (
+        "records.seccomp",
+        include_str!("../../../apps/email/policies/records.seccomp"),
     ),
     (
         "signer.seccomp",

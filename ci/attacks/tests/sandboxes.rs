@@ -196,6 +196,11 @@ fn attacks_from_the_web_signer() {
 }
 
 #[test]
+fn attacks_from_records() {
+    attack_from("records");
+}
+
+#[test]
 fn attacks_from_the_console() {
     attack_from("console");
 }

@@ -7,6 +7,7 @@ use control::Secret;
 use nix::mount::{MsFlags, mount};
 use outbound::settings::Settings;
 use people::{Address, Homes, People, PeopleError};
+use records::Wanted;
 use services::egress::Shared;
 use services::runtime::{Journal, Lives, Running, Setting};
 use site::Table;
@@ -95,6 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let running = start(hostname, journal)?;
     settle(&running, hostname, &wanted)?;
+    keep_records(hostname);
     let end = Instant::now() + START;
     while !running.is_ready() {
         ensure!(Instant::now() < end, "the services do not answer");
@@ -207,6 +209,26 @@ fn settle(running: &Running, hostname: &str, wanted: &[(String, Secret)]) -> Res
         say(&format!("person {} {}", person.address, person.uid))?;
     }
     Ok(())
+}
+
+/// Says which records the box needs, over and over, as the supervisor does
+/// (`init/src/bin/supervisor/upkeep.rs`): the signers' keys come later than the app.
+fn keep_records(hostname: &'static str) {
+    let volumes = Path::new(VOLUMES);
+    let folder = volumes.join("records-wanted");
+    // An app of another test's may have no such service.
+    if !folder.exists() {
+        return;
+    }
+    std::thread::spawn(move || {
+        loop {
+            let kept = Wanted::gather(hostname, volumes).and_then(|wanted| wanted.keep(&folder));
+            if let Err(error) = kept {
+                eprintln!("{error}");
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
 }
 
 /// Ports open just after the app is ready.
