@@ -10,10 +10,11 @@ use console::{Assets, Listeners, serve};
 use control::addresses::{Alias, CatchAll, Outside};
 use control::inbound::{RefusedPeer, ReportLine};
 use control::outbound::{Exception, Smarthost};
+use control::records::Record;
 use control::{
     AddressesRequest, Damage, DamageKind, Disk, Inbound, InboundRequest, OtherAddresses, Outbound,
-    OutboundRequest, PeopleRequest, RecoveryKey, Refusal, Reply, Reports, Request, Secret, Status,
-    wire,
+    OutboundRequest, PeopleRequest, Records, RecordsRequest, RecoveryKey, Refusal, Reply, Reports,
+    Request, Secret, Status, wire,
 };
 use std::error::Error;
 use std::io::BufReader;
@@ -140,6 +141,7 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
                 choose(&mut inbound, what);
                 Reply::Inbound(inbound.clone())
             }
+            Request::Records { what, .. } => Reply::Records(records(what)),
             Request::Outbound { what, .. } => {
                 set(&mut outbound, what);
                 Reply::Outbound(outbound.clone())
@@ -151,6 +153,29 @@ fn pretend(stream: &UnixStream, mut status: Status) -> Result<(), wire::WireErro
             Request::Restart | Request::PowerOff => Reply::Done,
         };
         wire::write(&mut writer, &reply)?;
+    }
+}
+
+fn records(what: RecordsRequest) -> Records {
+    let domains = ["example.org", "example.net"].map(String::from);
+    let domain = match what {
+        RecordsRequest::Domain { domain } => domain,
+        RecordsRequest::See | RecordsRequest::LookAgain => "example.org".into(),
+    };
+    let spf = Record {
+        sentence: "Says that the box alone sends mail of this domain.".into(),
+        name: domain.clone(),
+        kind: "TXT".into(),
+        value: "v=spf1 mx -all".into(),
+        state: "something else is there".into(),
+        found: "v=spf1 a ~all".into(),
+    };
+    Records {
+        hostname: Some("box.example.org".into()),
+        domains: domains.into(),
+        domain: Some(domain),
+        looked: Some("2026-11-25 17:00 UTC".into()),
+        records: vec![spf],
     }
 }
 

@@ -13,7 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use control::{Inbound, OtherAddresses, Outbound, Refusal, Reply, Reports, Secret};
+use control::{Inbound, OtherAddresses, Outbound, Records, Refusal, Reply, Reports, Secret};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -131,6 +131,8 @@ pub struct Outcome {
     pub inbound: Option<Inbound>,
     /// What others report.
     pub reports: Option<Reports>,
+    /// The box's records in the DNS.
+    pub records: Option<Records>,
 }
 
 impl Outcome {
@@ -148,6 +150,7 @@ impl Outcome {
             other: None,
             inbound: None,
             reports: None,
+            records: None,
         };
         match reply {
             Reply::Done => Ok(outcome),
@@ -173,6 +176,10 @@ impl Outcome {
             }),
             Reply::Reports(reports) => Ok(Self {
                 reports: Some(reports),
+                ..outcome
+            }),
+            Reply::Records(records) => Ok(Self {
+                records: Some(records),
                 ..outcome
             }),
             Reply::Refused {
@@ -202,6 +209,7 @@ impl Outcome {
             || self.other.is_some()
             || self.inbound.is_some()
             || self.reports.is_some()
+            || self.records.is_some()
     }
 
     /// Whether the browser has not proved the passphrase.
@@ -234,6 +242,7 @@ impl From<Problem> for Outcome {
             other: None,
             inbound: None,
             reports: None,
+            records: None,
         }
     }
 }
@@ -266,6 +275,7 @@ fn try_to_script(
             other: outcome.other,
             inbound: outcome.inbound,
             reports: outcome.reports,
+            records: outcome.records,
         };
         let answer = PeopleAnswer {
             ok,

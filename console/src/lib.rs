@@ -23,6 +23,7 @@
 //! | who has mail here | `people.rs`, `people_page.rs`, `assets/people.js` |
 //! | which other addresses they have | `addresses.rs`, `addresses_page.rs`, `assets/addresses.js` |
 //! | how mail comes in, what others report | `inbound.rs`, `inbound_page.rs`, `reports_page.rs`, their scripts |
+//! | the box's records in the DNS | `records.rs`, `records_page.rs`, `assets/records.js` |
 //! | how mail goes out | `outbound.rs`, `outbound_page.rs`, `assets/outbound.js` |
 //! | the passphrase before one sees either | `people.rs`, `proof.rs`, `assets/proof.js` |
 //! | the recovery key, another passphrase, the factory reset | `keys.rs`, `keys_page.rs`, `assets/keys.js` |
@@ -52,6 +53,8 @@ pub mod people;
 mod people_page;
 mod post;
 mod proof;
+pub mod records;
+mod records_page;
 mod reports_page;
 mod routes;
 pub mod sealed;

@@ -115,6 +115,10 @@ fn body(state: State, status: &Status, view: &View) -> Markup {
             p { "What other mail servers must prove before your mail goes to them, and how long it \
                  waits for them." }
             a.button href="/outbound" { "Open mail to others" }
+            h2 { "DNS records" }
+            p { "What other mail servers want to find in the DNS before they trust your mail, and \
+                 whether it is there." }
+            a.button href="/records" { "Open DNS records" }
             h2 { "Passphrase and recovery key" }
             p { "Choose another passphrase, or make another recovery key." }
             a.button href="/keys" { "Open keys" }

@@ -8,7 +8,7 @@ use crate::state::State;
 use crate::way::{Visit, Way};
 use crate::{
     addresses, addresses_page, inbound, inbound_page, keys_page, outbound, outbound_page, page,
-    paper_page, people, people_page, reports_page, tokens,
+    paper_page, people, people_page, records, records_page, reports_page, tokens,
 };
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -33,6 +33,8 @@ pub enum Place {
     Reports,
     /// `/outbound`, while the disk is open.
     Outbound,
+    /// `/records`, while the disk is open.
+    Records,
 }
 
 impl Place {
@@ -48,6 +50,7 @@ impl Place {
             path if path.starts_with("/inbound") => Self::Inbound,
             path if path.starts_with("/reports") => Self::Reports,
             path if path.starts_with("/outbound") => Self::Outbound,
+            path if path.starts_with("/records") => Self::Records,
             _ => Self::Front,
         }
     }
@@ -63,6 +66,7 @@ impl Place {
             Self::Inbound => "/inbound",
             Self::Reports => "/reports",
             Self::Outbound => "/outbound",
+            Self::Records => "/records",
         }
     }
 
@@ -74,6 +78,7 @@ impl Place {
             Self::Inbound => Some(inbound::look),
             Self::Reports => Some(inbound::look_at_reports),
             Self::Outbound => Some(outbound::look),
+            Self::Records => Some(records::look),
             Self::Front | Self::Keys | Self::Forgot => None,
         }
     }
@@ -86,7 +91,8 @@ impl Place {
             | Self::Addresses
             | Self::Inbound
             | Self::Reports
-            | Self::Outbound => state == State::Open,
+            | Self::Outbound
+            | Self::Records => state == State::Open,
             Self::Forgot => matches!(state, State::Locked | State::Damaged),
         }
     }
@@ -179,6 +185,7 @@ fn proved(
         Place::Addresses => addresses_page::set(view, outcome.other.as_ref()),
         Place::Inbound => inbound_page::set(view, outcome.inbound.as_ref()),
         Place::Reports => reports_page::shown(view, outcome.reports.as_ref()),
+        Place::Records => records_page::shown(view, outcome.records.as_ref()),
         Place::Outbound => outbound_page::set(view, outcome.outbound.as_ref()),
         _ => people_page::listed(view, outcome.addresses.as_deref()),
     };
@@ -210,6 +217,7 @@ fn draw(
             Place::Inbound => inbound_page::inbound(view),
             Place::Reports => reports_page::reports(view),
             Place::Outbound => outbound_page::outbound(view),
+            Place::Records => records_page::records(view),
         },
     )
 }

@@ -22,7 +22,7 @@ use crate::sealed::{PeopleContents, SealedAnswer};
 use crate::way::Visit;
 use axum::{Router, extract::State as Shared, http::StatusCode, response::Response, routing::get};
 use control::{
-    Inbound, OtherAddresses, Outbound, PeopleRequest, Refusal, Reports, Request, Secret,
+    Inbound, OtherAddresses, Outbound, PeopleRequest, Records, Refusal, Reports, Request, Secret,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -63,6 +63,9 @@ pub struct Told {
     /// What others report; `None` when it was not asked or not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<Reports>,
+    /// The box's records in the DNS; `None` when it was not asked or not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<Records>,
 }
 
 /// The part of the page that a refusal is about.

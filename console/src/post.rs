@@ -123,6 +123,7 @@ async fn carry_out(console: &Console, long: &LongRequest, order: Order) -> Outco
             | Request::Addresses { .. }
             | Request::Inbound { .. }
             | Request::Outbound { .. }
+            | Request::Records { .. }
             | Request::Restart
             | Request::PowerOff
     );

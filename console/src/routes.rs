@@ -7,6 +7,7 @@
 //! | `GET /addresses` `/addresses.js`, `POST /addresses/…` | `addresses.rs` |
 //! | `GET /inbound` `/reports` and their scripts, `POST /inbound/…` `/reports/…` | `inbound.rs` |
 //! | `GET /outbound` `/outbound.js`, `POST /outbound/…` | `outbound.rs` |
+//! | `GET /records` `/records.js`, `POST /records/…` | `records.rs` |
 //! | `GET /keys` `/forgot`, `POST /keys/…` `/recover` `/factory-reset` | `keys.rs` |
 //! | `GET /usb-key`, `POST /usb-key/…` | `usb_page.rs` |
 //! | `GET /status` | [`crate::state::Shown`] as JSON |
@@ -24,7 +25,7 @@ use crate::state::{Shown, State};
 use crate::supervisor::Supervisor;
 use crate::tokens::Tokens;
 use crate::way::Visit;
-use crate::{addresses, inbound, keys, outbound, people, usb_page};
+use crate::{addresses, inbound, keys, outbound, people, records, usb_page};
 use axum::{
     Router,
     body::Body,
@@ -79,6 +80,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .merge(addresses::routes())
         .merge(inbound::routes())
         .merge(outbound::routes())
+        .merge(records::routes())
         .merge(keys::routes())
         .merge(usb_page::routes())
         .fallback(async || {

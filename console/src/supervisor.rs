@@ -111,6 +111,7 @@ impl Supervisor {
             Request::Prove { .. }
                 | Request::People { .. }
                 | Request::Outbound { .. }
+                | Request::Records { .. }
                 | Request::ChangePassphrase { .. }
                 | Request::NewRecoveryKey { .. }
                 | Request::ConfirmRecoveryKey { .. }

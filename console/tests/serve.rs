@@ -474,6 +474,8 @@ fn every_answer_carries_the_protective_headers() {
         "/inbound.js",
         "/reports",
         "/reports.js",
+        "/records",
+        "/records.js",
         "/outbound",
         "/outbound.js",
         "/nacl-fast.min.js",

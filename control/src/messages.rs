@@ -8,6 +8,7 @@ use crate::damage::Damage;
 use crate::inbound::{Inbound, InboundRequest, Reports};
 use crate::outbound::{Outbound, OutboundRequest};
 use crate::people::PeopleRequest;
+use crate::records::{Records, RecordsRequest};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,13 @@ pub enum Request {
         /// What exactly.
         what: InboundRequest,
     },
+    /// See which records the box needs in the DNS.
+    Records {
+        /// As in [`Request::Prove`].
+        session: Secret,
+        /// What exactly.
+        what: RecordsRequest,
+    },
     /// See or change how mail goes out.
     Outbound {
         /// As in [`Request::Prove`].
@@ -144,6 +152,8 @@ pub enum Reply {
     Inbound(Inbound),
     /// Answer to [`InboundRequest::Reports`].
     Reports(Reports),
+    /// Answer to a [`Request::Records`] that was done.
+    Records(Records),
     /// The recovery key that was just made. The supervisor keeps no copy.
     RecoveryKey {
         /// Twelve words with a blank between them.

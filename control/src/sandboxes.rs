@@ -1,5 +1,6 @@
-//! What root on the box may ask about the sandboxes, by the program `projectx`.
-//! It only reads. The console has no part in it: its link speaks [`crate::Request`].
+//! What root on the box may ask about the sandboxes and about the box's records in the
+//! DNS, by the program `projectx`. It only reads, but for [`SandboxRequest::RollMailKey`].
+//! The console has no part in it: its link speaks [`crate::Request`].
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,13 @@ pub enum SandboxRequest {
         /// Its name, `smtp-in` say.
         service: String,
     },
+    /// The records that the box needs in the DNS, and what is there.
+    Records {
+        /// For this domain only; `None` for all.
+        domain: Option<String>,
+    },
+    /// Make port 25's next key the present one, if others can know it by now.
+    RollMailKey,
 }
 
 /// The answer to any of them.
@@ -47,6 +55,10 @@ mod tests {
             SandboxRequest::Show {
                 service: "smtp-in".into(),
             },
+            SandboxRequest::Records {
+                domain: Some("example.org".into()),
+            },
+            SandboxRequest::RollMailKey,
         ] {
             let mut bytes = Vec::new();
             wire::write(&mut bytes, &sent).unwrap();

@@ -6,15 +6,16 @@ use crate::support::{Box, Response, refused};
 use console::sealed::AnswerKey;
 use control::addresses::{Alias, CatchAll, Outside};
 use control::inbound::{RefusedPeer, ReportLine};
+use control::records::Record;
 use control::{
-    AddressesRequest, Disk, Inbound, InboundRequest, OtherAddresses, Refusal, Reply, Reports,
-    Request,
+    AddressesRequest, Disk, Inbound, InboundRequest, OtherAddresses, Records, RecordsRequest,
+    Refusal, Reply, Reports, Request,
 };
 use serde_json::{Value, json};
 
 const SESSION: &str = "the session's 32 random bytes, as 44 letters";
 const PASSPHRASE: &str = "Zwölf \"Boxkämpfer\" jagen";
-const PAGES: [&str; 3] = ["/addresses", "/inbound", "/reports"];
+const PAGES: [&str; 4] = ["/addresses", "/inbound", "/reports", "/records"];
 
 /// What each form carries, but for the session.
 fn forms() -> Vec<(&'static str, Value)> {
@@ -49,6 +50,9 @@ fn forms() -> Vec<(&'static str, Value)> {
         ("/inbound/trust", json!({ "domain": "lists.example" })),
         ("/inbound/mistrust", json!({ "domain": "lists.example" })),
         ("/reports/see", json!({})),
+        ("/records/see", json!({})),
+        ("/records/again", json!({})),
+        ("/records/domain", json!({ "domain": "b.example" })),
     ]
 }
 
@@ -58,6 +62,16 @@ fn asked(request: Request) -> (&'static str, Value) {
         Request::Addresses { session, what } => {
             assert_eq!(session.expose(), SESSION);
             return asked_of_addresses(what);
+        }
+        Request::Records { session, what } => {
+            assert_eq!(session.expose(), SESSION);
+            return match what {
+                RecordsRequest::See => ("/records/see", json!({})),
+                RecordsRequest::LookAgain => ("/records/again", json!({})),
+                RecordsRequest::Domain { domain } => {
+                    ("/records/domain", json!({ "domain": domain }))
+                }
+            };
         }
         Request::Inbound { session, what } => {
             assert_eq!(session.expose(), SESSION);
@@ -143,6 +157,23 @@ fn reports() -> Reports {
     }
 }
 
+fn records() -> Records {
+    Records {
+        hostname: Some("box.example".into()),
+        domains: vec!["a.example".into(), "b.example".into()],
+        domain: Some("a.example".into()),
+        looked: Some("2026-11-25 17:00 UTC".into()),
+        records: vec![Record {
+            sentence: "What it is for.".into(),
+            name: "_dmarc.a.example".into(),
+            kind: "TXT".into(),
+            value: "v=DMARC1; p=reject".into(),
+            state: "missing".into(),
+            found: String::new(),
+        }],
+    }
+}
+
 /// What the supervisor answers to a form at `path`; the key of it in what is told, and
 /// what that key holds.
 fn answer(path: &str) -> (Reply, &'static str, Value) {
@@ -158,6 +189,11 @@ fn answer(path: &str) -> (Reply, &'static str, Value) {
             Reply::Reports(reports()),
             "reports",
             serde_json::to_value(reports()).unwrap(),
+        ),
+        "records" => (
+            Reply::Records(records()),
+            "records",
+            serde_json::to_value(records()).unwrap(),
         ),
         other => panic!("{other}"),
     }
@@ -274,6 +310,7 @@ fn without_scripts_the_passphrase_leads_to_what_there_is() {
         ("/addresses", "sales@example.org</strong>"),
         ("/inbound", "192.0.2.77</strong>"),
         ("/reports", "far.example (proved), 3 fine"),
+        ("/records", "_dmarc.a.example</code>"),
     ] {
         let asks = console.get_tls(page).body;
         assert!(!asks.contains(word), "{asks}");
@@ -296,6 +333,9 @@ fn without_scripts_the_passphrase_leads_to_what_there_is() {
         let path = format!("{page}/see");
         match look {
             Request::Addresses { what, .. } => assert_eq!(asked_of_addresses(what).0, path),
+            Request::Records { what, .. } => {
+                assert!(matches!(what, RecordsRequest::See) && page == "/records");
+            }
             Request::Inbound { what, .. } => assert!(
                 matches!(
                     (what, page),

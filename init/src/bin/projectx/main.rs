@@ -21,6 +21,15 @@ enum About {
     /// The sandboxes that its services run in
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// The records that it needs in the DNS, as lines of a zone file, with what it has
+    /// found of each
+    Records {
+        /// The domain, `example.org` say; all of them without one
+        domain: Option<String>,
+    },
+    /// The key of port 25, by which other mail servers may know it
+    #[command(subcommand)]
+    MailKey(MailKey),
     /// What its supervisor has said: nothing of any message
     Log,
 }
@@ -36,10 +45,18 @@ enum Sandbox {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum MailKey {
+    /// Uses the next key from now on, if others have been able to know it for two days
+    Roll,
+}
+
 fn main() -> ExitCode {
     let told = match Arguments::parse().about {
         About::Sandbox(Sandbox::List) => ask(&SandboxRequest::List),
         About::Sandbox(Sandbox::Show { service }) => ask(&SandboxRequest::Show { service }),
+        About::Records { domain } => ask(&SandboxRequest::Records { domain }),
+        About::MailKey(MailKey::Roll) => ask(&SandboxRequest::RollMailKey),
         About::Log => log(),
     };
     match told {

@@ -164,6 +164,7 @@ fn place(running: &Running, seen: &Arc<Seen>) -> Option<Place> {
         outbound: volumes().join("outbound"),
         smarthost: volumes().join("smarthost"),
         web: volumes().join("web"),
+        volumes: volumes(),
         door: volumes().join("door"),
         seen: Arc::clone(seen),
         hostname: hostname::mail_name(),

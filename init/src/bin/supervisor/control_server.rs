@@ -106,6 +106,7 @@ impl Office {
                 | Request::People { .. }
                 | Request::Addresses { .. }
                 | Request::Inbound { .. }
+                | Request::Records { .. }
                 | Request::Outbound { .. }
                 | Request::PageCertificate { .. }
                 | Request::Restart
@@ -142,6 +143,7 @@ impl Office {
             } => self.prove(&passphrase, session),
             Request::People { session, what } => self.people.answer(&session, what),
             Request::Addresses { session, what } => self.people.answer_addresses(&session, what),
+            Request::Records { session, what } => self.people.answer_records(&session, what),
             Request::Inbound { session, what } => self.people.answer_inbound(&session, what),
             Request::Outbound { session, what } => self.people.answer_outbound(&session, what),
             Request::PageCertificate { sha256 } => lock(&self.certificate).told(&sha256),

@@ -20,6 +20,7 @@ mod control_server;
 mod daemon;
 mod damage;
 mod disk;
+mod dns_records;
 mod ear;
 mod hardening;
 mod hostname;
@@ -92,7 +93,7 @@ fn main() {
         if office.people().take_postfix_restart() {
             apps.restart_postfix();
         }
-        sandboxes.running(apps.sandboxes());
+        sandboxes.running(apps.sandboxes(), apps.mail_place());
         if console.answers() {
             slots.confirm();
         } else if slots.has_failed() {

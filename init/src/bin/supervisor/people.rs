@@ -7,9 +7,10 @@
 mod sessions;
 
 use crate::seen::Seen;
-use crate::{log, other_addresses, way_in, way_out};
+use crate::{dns_records, log, other_addresses, way_in, way_out};
 use control::{
-    AddressesRequest, InboundRequest, OutboundRequest, PeopleRequest, Refusal, Reply, Secret,
+    AddressesRequest, InboundRequest, OutboundRequest, PeopleRequest, RecordsRequest, Refusal,
+    Reply, Secret,
 };
 use outbound::FileError;
 use outbound::settings::Settings;
@@ -42,6 +43,8 @@ pub struct Place {
     pub outbound: PathBuf,
     /// The folder of the smarthost, `/data/apps/email/smarthost`. It exists.
     pub smarthost: PathBuf,
+    /// The folder of all the app's volumes, `/data/apps/email`.
+    pub volumes: PathBuf,
     /// The folder of what strangers see on port 443, `/data/apps/email/web`. It exists.
     pub web: PathBuf,
     /// The folder of the rules for mail from outside, `/data/apps/email/door`. It exists.
@@ -127,6 +130,16 @@ impl PeopleStore {
         self.restart_postfix.swap(false, Ordering::Relaxed)
     }
 
+    /// Writes down which of the box's records in the DNS are wanted, for the service that
+    /// looks for them.
+    pub fn keep_records(&self) {
+        let Some(place) = lock(&self.place).clone() else {
+            return;
+        };
+        let _one_at_a_time = lock(&self.changing);
+        dns_records::keep(&place);
+    }
+
     /// Ends every session: the passphrase that they proved is no more.
     pub fn end_sessions(&self) {
         *lock(&self.sessions) = Sessions::default();
@@ -161,6 +174,13 @@ impl PeopleStore {
     pub fn answer_addresses(&self, session: &Secret, request: AddressesRequest) -> Reply {
         self.proved(session, Instant::now(), |place| {
             other_addresses::carry_out(place, request).map_or_else(Reply::from, Reply::Addresses)
+        })
+    }
+
+    /// The same for a request about the box's records in the DNS.
+    pub fn answer_records(&self, session: &Secret, request: RecordsRequest) -> Reply {
+        self.proved(session, Instant::now(), |place| {
+            dns_records::answer(place, request)
         })
     }
 
@@ -270,6 +290,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
     use std::time::Duration;
 
     pub const POSTFIX_ID: u32 = 400_000;
@@ -283,22 +304,28 @@ pub mod tests {
         secret(&"s".repeat(44))
     }
 
-    /// A store with a session, and its folder.
-    pub fn store() -> (PeopleStore, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Place {
-            people: folder.path().join("people"),
-            mail: folder.path().join("mail"),
-            learned: folder.path().join("learned"),
-            outbound: folder.path().join("outbound"),
-            smarthost: folder.path().join("smarthost"),
-            web: folder.path().join("web"),
-            door: folder.path().join("door"),
+    /// Where things are in a folder that is there for a test.
+    pub fn place(folder: &Path) -> Place {
+        Place {
+            people: folder.join("people"),
+            mail: folder.join("mail"),
+            learned: folder.join("learned"),
+            outbound: folder.join("outbound"),
+            smarthost: folder.join("smarthost"),
+            web: folder.join("web"),
+            volumes: folder.to_owned(),
+            door: folder.join("door"),
             seen: Arc::default(),
             hostname: "box.example.org".into(),
             first_id: 300_000,
             postfix_id: POSTFIX_ID,
-        };
+        }
+    }
+
+    /// A store with a session, and its folder.
+    pub fn store() -> (PeopleStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(folder.path());
         fs::create_dir(&place.people).unwrap();
         fs::create_dir(&place.mail).unwrap();
         fs::create_dir(&place.learned).unwrap();

@@ -1,7 +1,8 @@
 //! Answers `projectx`: what each sandbox may do, computed from what is enforced.
 //! A socket of its own, for root only, so that the console can't ask.
 
-use crate::log;
+use crate::people::Place;
+use crate::{dns_records, log};
 use control::sandboxes::{SOCKET, SandboxReply, SandboxRequest};
 use control::wire;
 use init::console_sandbox;
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Desk {
     app: Mutex<Option<Sandboxes>>,
+    mail: Mutex<Option<Place>>,
 }
 
 /// Begins to answer root. Without the socket the box does all else.
@@ -55,9 +57,10 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Desk {
-    /// Says which app runs now.
-    pub fn running(&self, app: Option<Sandboxes>) {
+    /// Says which app runs now, and where its mail is.
+    pub fn running(&self, app: Option<Sandboxes>, mail: Option<Place>) {
         *self.app.lock().unwrap_or_else(PoisonError::into_inner) = app;
+        *self.mail.lock().unwrap_or_else(PoisonError::into_inner) = mail;
     }
 
     /// Answers one request a connection, one after another, to this user only.
@@ -85,8 +88,28 @@ impl Desk {
         let answered = match request {
             SandboxRequest::List => self.list(),
             SandboxRequest::Show { service } => self.show(service),
+            SandboxRequest::Records { domain } => {
+                let text = self.with_mail(|mail| dns_records::told(mail, domain.as_deref()));
+                text.map(|text| SandboxReply::Told { text })
+            }
+            SandboxRequest::RollMailKey => {
+                let text = self.with_mail(dns_records::roll);
+                text.map(|text| SandboxReply::Told { text })
+            }
         };
         answered.unwrap_or_else(|words| refused(&words))
+    }
+
+    fn with_mail(
+        &self,
+        act: impl FnOnce(&Place) -> Result<String, String>,
+    ) -> Result<String, String> {
+        let mail = self
+            .mail
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        act(mail.as_ref().ok_or(NOT_YET)?)
     }
 
     /// The names that can be asked for now, and whether the app's are among them.

@@ -59,6 +59,7 @@ fn run(office: &Office, told_to_stop: &Receiver<()>) {
             clock::remember(office.disk());
         }
         office.show_damage(watch.shown());
+        office.people().keep_records();
         if is_last {
             return;
         }
