@@ -1,9 +1,11 @@
 //! A program that runs until it is dropped.
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -62,7 +64,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Asks it to end, which ends its children too, and waits.
+    /// Asks it to end and waits; its children end with it, also those that wait for an
+    /// answer of a machine that is off.
     ///
     /// # Errors
     /// When it does not end.
@@ -73,14 +76,18 @@ impl Daemon {
             ensure!(Instant::now() < end, "a program does not end");
             sleep(STEP);
         }
-        Ok(())
+        match killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL) {
+            Err(Errno::ESRCH) | Ok(()) => Ok(()),
+            Err(error) => Err(error).context("ending its children"),
+        }
     }
 }
 
-/// Gives a program no input and sends both its outputs to `log`.
+/// Gives a program no input and a process group of its own, and sends both its outputs
+/// to `log`.
 pub(crate) fn prepare<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command> {
     let out = File::create(log).with_context(|| log.display().to_string())?;
-    let command = command.stdin(Stdio::null());
+    let command = command.stdin(Stdio::null()).process_group(0);
     Ok(command.stderr(out.try_clone()?).stdout(out))
 }
 

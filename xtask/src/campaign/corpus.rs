@@ -25,7 +25,7 @@ mod package;
 mod plan;
 mod tally;
 
-use super::{AT_ONCE, native::options};
+use super::{AT_ONCE, native::options, progress};
 use crate::bench::mail::{Route, smtp};
 use crate::bench::with_place;
 use crate::image;
@@ -89,10 +89,7 @@ struct State {
 
 impl State {
     fn begin(file: &Path, count: usize, resume: bool) -> Result<Self> {
-        if resume && file.exists() {
-            let text = fs::read(file).with_context(|| file.display().to_string())?;
-            let state: Self =
-                serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
+        if let Some(state) = progress::saved::<Self>(file, resume)? {
             ensure!(
                 state.count == count && state.package == package::NAME,
                 "{}: the interrupted campaign was of {} messages of {}; go on with as many \
@@ -111,13 +108,6 @@ impl State {
             learnt: (0, 0),
             seconds: 0.0,
         })
-    }
-
-    /// Whole or not at all: an interruption may come at any time.
-    fn save(&self, file: &Path) -> Result<()> {
-        let new = file.with_extension("new");
-        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
-        fs::rename(&new, file).with_context(|| file.display().to_string())
     }
 
     fn tally(&self, step: Step, halves: &[Half], kind: Kind) -> Tally {
@@ -195,7 +185,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 .go_through(batch, &messages, &mut state)
                 .with_context(|| format!("batch {number}, {batch:?}"))?;
             state.done = number + 1;
-            state.save(&file)?;
+            progress::save(&file, &state)?;
             eprintln!(
                 "{} of {} batches, {:?}",
                 state.done,
@@ -432,7 +422,7 @@ mod tests {
             .tallies
             .entry(key(Step::Before, Half::Tried, Kind::Ham));
         tally.or_default().junk = 7;
-        state.save(&file).unwrap();
+        progress::save(&file, &state).unwrap();
         assert_eq!(State::begin(&file, 400, true).unwrap(), state);
         assert_eq!(State::begin(&file, 400, false).unwrap().done, 0);
         let error = State::begin(&file, 500, true).unwrap_err().to_string();

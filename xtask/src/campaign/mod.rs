@@ -15,6 +15,7 @@ mod kinds;
 mod mail_cuts;
 mod native;
 mod power_cuts;
+mod progress;
 mod sender;
 
 pub use guest::inside;
@@ -36,7 +37,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Messages between two looks.
 const BATCH: u64 = 100;
@@ -151,10 +152,7 @@ impl State {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        if resume && file.exists() {
-            let text = fs::read(&file).with_context(|| file.display().to_string())?;
-            let mut state: Self =
-                serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
+        if let Some(mut state) = progress::saved::<Self>(&file, resume)? {
             ensure!(
                 state.in_guest == in_guest,
                 "{}: the interrupted campaign was elsewhere; go on there or leave out --resume",
@@ -164,9 +162,8 @@ impl State {
             state.file = file;
             return Ok(state);
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         Ok(Self {
-            run: format!("{:x}", now.as_secs()),
+            run: format!("{:x}", progress::seed()?),
             in_guest,
             count,
             done: 0,
@@ -182,11 +179,8 @@ impl State {
         })
     }
 
-    /// Whole or not at all: an interruption may come at any time.
     fn save(&self) -> Result<()> {
-        let new = self.file.with_extension("new");
-        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
-        fs::rename(&new, &self.file).with_context(|| self.file.display().to_string())
+        progress::save(&self.file, self)
     }
 
     fn rate(&self) -> f64 {

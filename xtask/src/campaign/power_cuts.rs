@@ -4,6 +4,7 @@
 //! cut that failed leaves its cards and logs in `target/campaign/power-cuts/` and is
 //! done again by `--resume`, with the same random numbers.
 
+use super::progress;
 use crate::bench::with_place;
 use crate::scenarios::Lab;
 use crate::scenarios::power_cuts::{self, Dice};
@@ -12,8 +13,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
 
 /// What the power is cut during.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,29 +59,6 @@ struct State {
     sectors_kept: u64,
 }
 
-impl State {
-    /// The saved one, if that is asked for and there, or a new one.
-    fn begin(file: &Path, resume: bool) -> Result<Self> {
-        if resume && file.exists() {
-            let text = fs::read(file).with_context(|| file.display().to_string())?;
-            return serde_json::from_slice(&text)
-                .with_context(|| format!("{}: damaged; leave out --resume", file.display()));
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        Ok(Self {
-            seed: now.as_secs(),
-            ..Self::default()
-        })
-    }
-
-    /// Whole or not at all: an interruption may come at any time.
-    fn save(&self, file: &Path) -> Result<()> {
-        let new = file.with_extension("new");
-        fs::write(&new, serde_json::to_vec_pretty(self)?)?;
-        fs::rename(&new, file).with_context(|| file.display().to_string())
-    }
-}
-
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.during {
@@ -101,8 +78,14 @@ fn first_boot(arguments: &Arguments) -> Result<()> {
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let file = folder.with_extension("json");
-    let mut state = State::begin(&file, arguments.resume)?;
-    state.save(&file)?;
+    let mut state = match progress::saved(&file, arguments.resume)? {
+        Some(state) => state,
+        None => State {
+            seed: progress::seed()?,
+            ..State::default()
+        },
+    };
+    progress::save(&file, &state)?;
     while state.done < arguments.count {
         let mut dice = Dice::new(state.seed, state.done);
         let report = power_cuts::cut(&lab, &folder, &mut dice, state.done)
@@ -113,7 +96,7 @@ fn first_boot(arguments: &Arguments) -> Result<()> {
         state.writes += report.writes as u64;
         state.sectors_lost += report.fate.lost;
         state.sectors_kept += report.fate.kept;
-        state.save(&file)?;
+        progress::save(&file, &state)?;
         eprintln!("{} of {}: {report:?}", state.done, arguments.count);
     }
     fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -132,27 +115,4 @@ fn first_boot(arguments: &Arguments) -> Result<()> {
         );
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resumed_campaign_goes_on_and_a_new_one_begins_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("state.json");
-        let state = State {
-            seed: 7,
-            done: 12,
-            with_losses: 3,
-            ..State::default()
-        };
-        state.save(&file).unwrap();
-        assert_eq!(State::begin(&file, true).unwrap(), state);
-        assert_eq!(State::begin(&file, false).unwrap().done, 0);
-        fs::write(&file, "{").unwrap();
-        let error = format!("{:#}", State::begin(&file, true).unwrap_err());
-        assert!(error.contains("damaged; leave out --resume"), "{error}");
-    }
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 
 /// What QEMU has kept.
 #[derive(Debug, Clone)]
-pub(in crate::scenarios) struct Capture(pub(super) Recording);
+pub(in crate::scenarios) struct Capture(pub(in crate::scenarios) Recording);
 
 impl Capture {
     /// What is kept in `folder`.
@@ -36,36 +36,80 @@ impl Capture {
 
     /// Whether a packet, or what packets carry, holds the sentence.
     pub(in crate::scenarios) fn on_the_wire(&self, sentence: &str) -> Result<bool> {
+        Ok(!self.found_on_the_wire(&[sentence])?.is_empty())
+    }
+
+    /// Whether a write holds the sentence.
+    pub(in crate::scenarios) fn on_the_card(&self, sentence: &str) -> Result<bool> {
+        Ok(!self.found_on_the_card(&[sentence])?.is_empty())
+    }
+
+    /// Those of the sentences that a packet, or what packets carry, holds.
+    pub(in crate::scenarios) fn found_on_the_wire<'a>(
+        &self,
+        sentences: &[&'a str],
+    ) -> Result<Vec<&'a str>> {
         let bytes =
             fs::read(&self.0.packets).with_context(|| self.0.packets.display().to_string())?;
         let frames = frames(&bytes).context("QEMU's packets")?;
         ensure!(!frames.is_empty(), "no packet was captured");
         let streams = streams(&frames);
-        let mut places = frames.into_iter().chain(streams.iter().map(Vec::as_slice));
-        let finders = forms(sentence);
-        Ok(places.any(|place| finders.iter().any(|finder| finder.find(place).is_some())))
+        let mut search = Search::new(sentences);
+        for place in frames.into_iter().chain(streams.iter().map(Vec::as_slice)) {
+            search.look(place);
+        }
+        Ok(search.found)
     }
 
-    /// Whether a write holds the sentence.
-    pub(in crate::scenarios) fn on_the_card(&self, sentence: &str) -> Result<bool> {
+    /// Those of the sentences that a write holds.
+    pub(in crate::scenarios) fn found_on_the_card<'a>(
+        &self,
+        sentences: &[&'a str],
+    ) -> Result<Vec<&'a str>> {
         let mut file =
             File::open(&self.0.writes).with_context(|| self.0.writes.display().to_string())?;
         ensure!(file.metadata()?.len() > 0, "no write was kept");
-        let finders = forms(sentence);
-        let overlap = sentence.len() * 2;
+        let mut search = Search::new(sentences);
+        let longest = sentences.iter().map(|sentence| sentence.len()).max();
+        let overlap = longest.unwrap_or_default() * 2;
         let mut chunk = vec![0; 1 << 20];
         let mut window = Vec::new();
         loop {
             let count = file.read(&mut chunk)?;
             if count == 0 {
-                return Ok(false);
+                return Ok(search.found);
             }
             window.extend_from_slice(&chunk[..count]);
-            if finders.iter().any(|finder| finder.find(&window).is_some()) {
-                return Ok(true);
-            }
+            search.look(&window);
             window.drain(..window.len().saturating_sub(overlap));
         }
+    }
+}
+
+/// Sentences that are looked for, and those that were found.
+struct Search<'a> {
+    wanted: Vec<(&'a str, Vec<Finder<'static>>)>,
+    found: Vec<&'a str>,
+}
+
+impl<'a> Search<'a> {
+    fn new(sentences: &[&'a str]) -> Self {
+        let wanted = sentences
+            .iter()
+            .map(|sentence| (*sentence, forms(sentence)));
+        Self {
+            wanted: wanted.collect(),
+            found: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, place: &[u8]) {
+        let found = &mut self.found;
+        self.wanted.retain(|(sentence, forms)| {
+            let is_here = forms.iter().any(|form| form.find(place).is_some());
+            found.extend(is_here.then_some(*sentence));
+            !is_here
+        });
     }
 }
 

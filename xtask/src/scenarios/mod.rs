@@ -194,6 +194,11 @@ pub const ALL: &[Scenario] = &[
         run: mail::abroad,
     },
     Scenario {
+        name: "mail_cuts",
+        about: "three power cuts while mail arrives and leaves, writes lost: all that had 250 is there",
+        run: mail::cuts,
+    },
+    Scenario {
         name: "mail_explained",
         about: "projectx says on the box what each sandbox may do, as lint does on the host",
         run: mail::explained,

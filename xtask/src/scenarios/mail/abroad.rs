@@ -7,16 +7,12 @@
 //! `cargo xtask foreign` has all domains.
 
 use super::home::{self, Home};
-use super::internet::BOX;
 use super::letter::{Letter, letter};
 use super::world;
 use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
-use crate::scenarios::capture::Capture;
 use ::internet::{Domain, Host};
 use anyhow::{Context, Result, ensure};
-use std::io::Write;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Who sends.
@@ -39,7 +35,6 @@ const HOLDERS: [(Domain, &str); 4] = [
 /// A message on its way, with an emulated processor at one end.
 const LIMIT: Duration = Duration::from_secs(180);
 const STEP: Duration = Duration::from_millis(500);
-const ON_THE_WIRE: &str = "This sentence goes to the box without TLS and can be read by all.";
 
 pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let mut domains: Vec<Domain> = SENDERS.into_iter().chain(TAKERS).collect();
@@ -48,23 +43,19 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     domains.dedup();
     let home = Home::make(arguments, &domains)?;
     let internet = &home.internet;
-    let capture = Capture::into(&arguments.folder);
-    let mut machine = world::resume(arguments, Some(capture.0.clone()))?;
+    let mut machine = world::resume(arguments, None)?;
     let mut agent = Agent::connect(&mut machine)?;
     home.introduce(&mut machine, &mut agent)?;
 
-    let mut sentences = Vec::new();
     for domain in SENDERS {
         let letter = write(domain, &format!("ada@{domain}"), ANNA.address, "to");
         let host = internet.host(domain);
         host.send(&format!("ada@{domain}"), ANNA.address, &letter.bytes)?;
-        sentences.push(letter.sentence);
     }
     let all = TAKERS.into_iter().chain(HOLDERS.map(|(domain, _)| domain));
     for domain in all {
         let letter = write(domain, ANNA.address, &format!("ada@{domain}"), "from");
         home::send(&format!("ada@{domain}"), &letter, LIMIT)?;
-        sentences.push(letter.sentence);
     }
     for domain in SENDERS {
         in_the_inbox(domain).with_context(|| told(&mut agent))?;
@@ -76,19 +67,10 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         waits(&mut agent, internet.host(domain), why)?;
     }
 
-    let mut plain = TcpStream::connect((BOX, 25))?;
-    plain.write_all(format!("{ON_THE_WIRE}\r\n").as_bytes())?;
+    // All that is in memory is written, so that it is among the writes that are searched
+    // (sealed.rs).
     agent.ask(&["sync"])?;
-    machine.quit()?;
-    ensure!(
-        capture.on_the_wire(ON_THE_WIRE)?,
-        "the search does not find what stands in the clear"
-    );
-    for sentence in &sentences {
-        let seen = capture.on_the_wire(sentence)? || capture.on_the_card(sentence)?;
-        ensure!(!seen, "in the clear: {sentence}");
-    }
-    Ok(())
+    Ok(machine.quit()?)
 }
 
 fn write(domain: Domain, from: &str, to: &str, way: &str) -> Letter {

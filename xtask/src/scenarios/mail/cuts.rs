@@ -1,23 +1,28 @@
-//! The power goes while mail arrives and leaves, at a moment that the test's folder
-//! names: a foreign Postfix sends one message after the other to Anna, and her mail
-//! program sends one after the other to the world. After the next unlock every message
-//! that was answered `250` is there: in her inbox, or with whom she wrote to. What was
-//! not answered its sender still has.
+//! The power goes while mail arrives and leaves, at random moments: a foreign Postfix
+//! sends one message after the other to Anna, and her mail program sends one after the
+//! other to the world. Of what the box wrote after its last flush a part is lost. After
+//! the next unlock every message that was answered `250` is there: in her inbox, or with
+//! whom she wrote to. What was not answered its sender still has. Then the next cut.
 //!
-//! Limits: QEMU is killed, so what the guest has given to its card is on it; what it
-//! still had in memory is lost.
+//! The writes are those to the card's qcow2 file, its own tables among them, which QEMU
+//! flushes with the guest's.
 
 use super::home::{self, Home};
 use super::internet::Host;
 use super::letter::letter;
 use super::world::{self, page, wait_for_mail};
-use super::{ANNA, InsideArguments, PASSPHRASE};
+use super::{ANNA, InsideArguments, PASSPHRASE, sealed};
 use crate::agent::Agent;
-use crate::qemu::{PAGE_LIMIT, Start};
+use crate::qemu::{Machine, PAGE_LIMIT, Recording, Start};
+use crate::scenarios::power_cuts::Dice;
+use crate::write_log::{Fate, WriteLog};
 use ::internet::Domain;
 use anyhow::{Context, Result, ensure};
 use console::client;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
@@ -26,94 +31,277 @@ use std::time::{Duration, Instant};
 /// Who sends to Anna, and who gets what she writes.
 const SENDER: Domain = Domain::Postfix;
 const TAKER: Domain = Domain::Exim;
-/// Between two messages of the sender's.
-const PAUSE: Duration = Duration::from_millis(400);
+/// Between two messages of the sender's: the box shall not have many more to take after
+/// a cut than before it.
+const PAUSE: Duration = Duration::from_millis(1500);
 /// For one that is sent out; the last of them waits for a box that is off.
 const ONE: Duration = Duration::from_secs(20);
+/// The power goes so many milliseconds after the first message was sent, at the most.
+const LATEST: u64 = 15_000;
 /// Until all have arrived at last; Postfix's own times for a next try are longer, so it
 /// is told to.
 const LIMIT: Duration = Duration::from_secs(300);
-/// The file that says after how many milliseconds the power goes.
-const MOMENT: &str = "cut-after";
-const USUAL: u64 = 9000;
+/// The file that says which cuts.
+const ORDER: &str = "cuts.json";
+/// The file that says how they went.
+const REPORT: &str = "report.json";
 
-/// Says when the power is to go, for a test in `folder`.
-pub(in crate::scenarios) fn cut_after(folder: &Path, milliseconds: u64) -> Result<()> {
-    Ok(fs::write(folder.join(MOMENT), milliseconds.to_string())?)
+/// Which cuts of a run, one after the other from the kept box on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cuts {
+    /// With it and a cut's number the cut can be repeated.
+    pub seed: u64,
+    /// The numbers.
+    pub numbers: Range<u64>,
+}
+
+/// How they went.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Messages that the foreign Postfix sent, all of which have arrived.
+    pub sent: u64,
+    /// Messages of Anna's that were answered `250`, all of which have arrived.
+    pub taken: u64,
+    /// How many of both are there more than once.
+    pub twice: u64,
+    /// Cuts that lost a sector or more.
+    pub with_losses: u64,
+    /// Sectors that were written after the last flush, and lost.
+    pub sectors_lost: u64,
+    /// The same, and not lost.
+    pub sectors_kept: u64,
+}
+
+impl Report {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.taken += other.taken;
+        self.twice += other.twice;
+        self.with_losses += other.with_losses;
+        self.sectors_lost += other.sectors_lost;
+        self.sectors_kept += other.sectors_kept;
+    }
+
+    fn lost(&mut self, fate: Fate) {
+        self.with_losses += u64::from(fate.lost > 0);
+        self.sectors_lost += fate.lost;
+        self.sectors_kept += fate.kept;
+    }
+}
+
+/// Says which cuts a test in `folder` makes.
+pub(super) fn order(folder: &Path, cuts: &Cuts) -> Result<()> {
+    Ok(fs::write(folder.join(ORDER), serde_json::to_vec(cuts)?)?)
+}
+
+/// How those in `folder` went.
+pub(super) fn report(folder: &Path) -> Result<Report> {
+    Ok(serde_json::from_slice(&fs::read(folder.join(REPORT))?)?)
 }
 
 pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
-    let after = match fs::read_to_string(arguments.folder.join(MOMENT)) {
-        Ok(text) => text.parse().with_context(|| text.clone())?,
-        Err(_) => USUAL,
-    };
+    let folder = &arguments.folder;
+    let order: Cuts = serde_json::from_slice(&fs::read(folder.join(ORDER))?)?;
     let home = Home::make(arguments, &[SENDER, TAKER])?;
-    let mut machine = world::resume(arguments, None)?;
-    let mut agent = Agent::connect(&mut machine)?;
-    home.introduce(&mut machine, &mut agent)?;
-    let over = AtomicBool::new(false);
-    let (sent, taken) = thread::scope(|scope| -> Result<_> {
-        let inward = scope.spawn(|| send_in(&home, &over));
-        let outward = scope.spawn(|| send_out(&over));
-        sleep(Duration::from_millis(after));
-        let cut = machine.cut_power();
-        over.store(true, Ordering::SeqCst);
-        let sent = inward.join().expect("the thread does not panic")?;
-        let taken = outward.join().expect("the thread does not panic");
-        cut?;
-        Ok((sent, taken))
-    })?;
-
-    // Its clients would wait five minutes for an answer of the box that is off; what
-    // they had is in its queue.
-    let sender = home.internet.host(SENDER);
-    sender.down()?;
-    let card = arguments.folder.join("kept.qcow2");
-    let mut machine = world::start_again(arguments, Start::PowerOnToSave, &card)?;
-    machine.wait_for_serial("projectx: page ready", 1, PAGE_LIMIT)?;
-    let answer = machine.wait_until("an answer to the passphrase", PAGE_LIMIT, |_| {
-        Ok(client::unlock(&page(), PASSPHRASE).ok())
-    })?;
-    ensure!(answer.ok, "unlocking after the cut: {answer:?}");
-    wait_for_mail(&mut machine)?;
-    let mut agent = Agent::connect(&mut machine)?;
-    home.introduce(&mut machine, &mut agent)?;
-    sender.up()?;
-    let told = |agent: &mut Agent| {
-        let journal = agent.ask_text(&["read", "/run/projectx/journal"]);
-        journal.unwrap_or_else(|error| error.to_string())
-    };
-    let twice = all_arrive(&home, sent, &taken).with_context(|| told(&mut agent))?;
-    eprintln!(
-        "the power went after {after} ms: {sent} sent in, {} taken to go out, {twice} there twice",
-        taken.len()
-    );
+    let card = folder.join("card.qcow2");
+    fs::copy(arguments.moment.join("kept.qcow2"), &card)?;
+    let (mut traffic, mut report) = (Traffic::default(), Report::default());
+    let mut running = Running::resume(arguments, &home, &card)?;
+    for number in order.numbers.clone() {
+        let mut dice = Dice::new(order.seed, number);
+        let after = dice.below(LATEST);
+        let cut = || format!("cut {number} of seed {}, after {after} ms", order.seed);
+        traffic
+            .flow(&home, running.machine, after)
+            .with_context(cut)?;
+        let log = WriteLog::read(&running.recording.writes)?;
+        let fate = log.replay(&card, log.len(), || dice.below(2) == 0)?;
+        report.lost(fate);
+        let begun = Instant::now();
+        running = Running::switch_on(arguments, &home, &card).with_context(cut)?;
+        let on = begun.elapsed();
+        traffic
+            .all_arrive(&home)
+            .with_context(|| running.journal())
+            .with_context(cut)?;
+        eprintln!(
+            "{}: {fate:?}, {} in and {} out so far; back after {} s, all there after {} s",
+            cut(),
+            traffic.sent,
+            traffic.taken.len(),
+            on.as_secs(),
+            begun.elapsed().as_secs(),
+        );
+    }
+    // What was there after one cut is still there after those that followed.
+    traffic.there.clear();
+    report.twice = traffic.all_arrive(&home)?;
+    report.sent = traffic.sent as u64;
+    report.taken = traffic.taken.len() as u64;
+    fs::write(folder.join(REPORT), serde_json::to_vec(&report)?)?;
     Ok(())
 }
 
-/// Sends to Anna until it is over; how many. Its Postfix keeps them until the box has
-/// taken them.
-fn send_in(home: &Home, over: &AtomicBool) -> Result<usize> {
-    let mut sent = 0;
-    while !over.load(Ordering::SeqCst) {
-        let from = format!("ada@{SENDER}");
-        let letter = letter(host(SENDER), &from, ANNA.address, &inward(sent));
-        home.internet
-            .host(SENDER)
-            .send(&from, ANNA.address, &letter.bytes)?;
-        sent += 1;
-        sleep(PAUSE);
-    }
-    Ok(sent)
+/// A box that runs from a copy of the card, with every write kept.
+#[derive(Debug)]
+struct Running {
+    machine: Machine,
+    agent: Agent,
+    recording: Recording,
 }
 
-/// Sends from Anna until it is over; the subjects of those that were answered `250`.
-fn send_out(over: &AtomicBool) -> Vec<String> {
-    let mut taken = Vec::new();
-    for number in 0.. {
-        if over.load(Ordering::SeqCst) {
-            break;
+impl Running {
+    /// The kept box goes on.
+    fn resume(arguments: &InsideArguments, home: &Home, card: &Path) -> Result<Self> {
+        let (machine, recording) = start(arguments, Start::Saved, card)?;
+        Self::introduced(machine, recording, home)
+    }
+
+    /// The box is switched on, and its owner unlocks it.
+    fn switch_on(arguments: &InsideArguments, home: &Home, card: &Path) -> Result<Self> {
+        let (mut machine, recording) = start(arguments, Start::PowerOnToSave, card)?;
+        let answer = machine.wait_until("an answer to the passphrase", PAGE_LIMIT, |_| {
+            Ok(client::unlock(&page(), PASSPHRASE).ok())
+        })?;
+        ensure!(answer.ok, "unlocking after the cut: {answer:?}");
+        Self::introduced(machine, recording, home)
+    }
+
+    fn introduced(mut machine: Machine, recording: Recording, home: &Home) -> Result<Self> {
+        wait_for_mail(&mut machine)?;
+        let mut agent = Agent::connect(&mut machine)?;
+        home.introduce(&mut machine, &mut agent)?;
+        Ok(Self {
+            machine,
+            agent,
+            recording,
+        })
+    }
+
+    fn journal(&mut self) -> String {
+        let journal = self.agent.ask_text(&["read", "/run/projectx/journal"]);
+        journal.unwrap_or_else(|error| error.to_string())
+    }
+}
+
+/// Starts a box with a copy of `card`, which stays as it is.
+fn start(arguments: &InsideArguments, start: Start, card: &Path) -> Result<(Machine, Recording)> {
+    let folder = &arguments.folder;
+    let used = folder.join("used.qcow2");
+    fs::copy(card, &used).with_context(|| card.display().to_string())?;
+    let recording = sealed::next(None, folder)?.context("a test of mail is recorded")?;
+    let machine = world::start_again(arguments, start, &used, Some(recording.clone()))?;
+    Ok((machine, recording))
+}
+
+/// What was sent so far.
+#[derive(Debug, Default)]
+struct Traffic {
+    /// Messages that were given to the foreign Postfix.
+    sent: usize,
+    /// Messages that Anna's mail program began to send.
+    tried: usize,
+    /// The sentences of those that were answered `250`.
+    taken: Vec<String>,
+    /// The sentences that are known to be there.
+    there: BTreeSet<String>,
+    /// The foreign Postfix is switched off.
+    is_down: bool,
+}
+
+impl Traffic {
+    /// Mail goes both ways until the power goes.
+    fn flow(&mut self, home: &Home, machine: Machine, after: u64) -> Result<()> {
+        let over = AtomicBool::new(false);
+        let (first_in, first_out) = (self.sent, self.tried);
+        let (sent, (tried, taken)) = thread::scope(|scope| -> Result<_> {
+            let inward = scope.spawn(|| send_in(home, first_in, &over));
+            let outward = scope.spawn(|| send_out(first_out, &over));
+            sleep(Duration::from_millis(after));
+            let cut = machine.cut_power();
+            over.store(true, Ordering::SeqCst);
+            let sent = inward.join().expect("the thread does not panic")?;
+            let out = outward.join().expect("the thread does not panic");
+            cut?;
+            Ok((sent, out))
+        })?;
+        self.sent = sent;
+        self.tried = tried;
+        self.taken.extend(taken);
+        // Its clients would wait five minutes for an answer of the box that is off; what
+        // they had is in its queue.
+        home.internet.host(SENDER).down()?;
+        self.is_down = true;
+        Ok(())
+    }
+
+    /// Waits until all that is not known to be there is where it belongs, and says how
+    /// many of it are there more than once.
+    fn all_arrive(&mut self, home: &Home) -> Result<u64> {
+        let end = Instant::now() + LIMIT;
+        let sender = home.internet.host(SENDER);
+        if std::mem::take(&mut self.is_down) {
+            sender.up()?;
         }
+        let mut twice = 0;
+        for number in 0..self.sent {
+            let sentence = inward(number);
+            if self.there.contains(&sentence) {
+                continue;
+            }
+            let count = loop {
+                match home::found(&format!("SUBJECT \"{sentence}\""))? {
+                    0 => sender.flush()?,
+                    count => break count,
+                }
+                let log = || sender.log().unwrap_or_default();
+                ensure!(Instant::now() < end, "{sentence}: nowhere:\n{}", log());
+                sleep(Duration::from_secs(2));
+            };
+            twice += count as u64 - 1;
+            self.there.insert(sentence);
+        }
+        for sentence in &self.taken {
+            if self.there.contains(sentence) {
+                continue;
+            }
+            let count = loop {
+                let received = home.internet.host(TAKER).received()?;
+                let has = |message: &[u8]| String::from_utf8_lossy(message).contains(sentence);
+                match received.iter().filter(|one| has(&one.message)).count() {
+                    0 => ensure!(Instant::now() < end, "{sentence}: lost"),
+                    count => break count,
+                }
+                sleep(Duration::from_secs(1));
+            };
+            twice += count as u64 - 1;
+            self.there.insert(sentence.clone());
+        }
+        Ok(twice)
+    }
+}
+
+/// Sends to Anna until it is over; the number of the next one. Its Postfix keeps them
+/// until the box has taken them.
+fn send_in(home: &Home, first: usize, over: &AtomicBool) -> Result<usize> {
+    let mut number = first;
+    while !over.load(Ordering::SeqCst) {
+        let from = format!("ada@{SENDER}");
+        let letter = letter(host(SENDER), &from, ANNA.address, &inward(number));
+        let sender = home.internet.host(SENDER);
+        sender.send(&from, ANNA.address, &letter.bytes)?;
+        number += 1;
+        sleep(PAUSE);
+    }
+    Ok(number)
+}
+
+/// Sends from Anna until it is over; the number of the next one, and the sentences of
+/// those that were answered `250`.
+fn send_out(first: usize, over: &AtomicBool) -> (usize, Vec<String>) {
+    let (mut number, mut taken) = (first, Vec::new());
+    while !over.load(Ordering::SeqCst) {
         let subject = format!("Outward {number}.");
         let to = format!("ada@{TAKER}");
         let letter = letter(host(TAKER), ANNA.address, &to, &subject);
@@ -121,8 +309,9 @@ fn send_out(over: &AtomicBool) -> Vec<String> {
         if home::send(&to, &letter, ONE).is_ok() {
             taken.push(letter.sentence);
         }
+        number += 1;
     }
-    taken
+    (number, taken)
 }
 
 fn host(domain: Domain) -> Host {
@@ -135,36 +324,4 @@ fn host(domain: Domain) -> Host {
 fn inward(number: usize) -> String {
     // With a mark behind it, or 1 would be found in 10.
     format!("Inward {number}.")
-}
-
-/// Waits until all are where they belong, and says how many are there twice.
-fn all_arrive(home: &Home, sent: usize, taken: &[String]) -> Result<usize> {
-    let end = Instant::now() + LIMIT;
-    let mut twice = 0;
-    for number in 0..sent {
-        let search = format!("SUBJECT \"{}\"", inward(number));
-        let count = loop {
-            match home::found(&search)? {
-                0 => home.internet.host(SENDER).flush()?,
-                count => break count,
-            }
-            let log = || home.internet.host(SENDER).log().unwrap_or_default();
-            ensure!(Instant::now() < end, "{search}: nowhere:\n{}", log());
-            sleep(Duration::from_secs(5));
-        };
-        twice += count - 1;
-    }
-    for sentence in taken {
-        let count = loop {
-            let received = home.internet.host(TAKER).received()?;
-            let has = |message: &[u8]| String::from_utf8_lossy(message).contains(sentence);
-            match received.iter().filter(|one| has(&one.message)).count() {
-                0 => ensure!(Instant::now() < end, "{sentence}: lost"),
-                count => break count,
-            }
-            sleep(Duration::from_secs(1));
-        };
-        twice += count - 1;
-    }
-    Ok(twice)
 }

@@ -3,6 +3,7 @@
 
 use super::internet::Host;
 use anyhow::{Result, ensure};
+use std::sync::{Mutex, PoisonError};
 
 /// What makes every spam filter call a message spam
 /// (SpamAssassin's documentation, "GTUBE").
@@ -31,10 +32,27 @@ pub(super) struct Letter {
     pub(super) bytes: Vec<u8>,
 }
 
+/// The sentences of all that this process has written.
+static WRITTEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What the letters of this process say, each once.
+pub(super) fn sent() -> Vec<String> {
+    let mut all = WRITTEN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// An ordinary message of `from`, who writes from `host`.
 pub(super) fn letter(host: Host, from: &str, to: &str, subject: &str) -> Letter {
     // Words that an ordinary text has, and no two texts in this order.
     let sentence = format!("The heron of {subject} waits for the tide behind the old mill.");
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    written.push(sentence.clone());
+    drop(written);
     let id = subject.replace(' ', ".");
     let name = host.name;
     let text = format!(

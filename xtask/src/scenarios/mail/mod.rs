@@ -35,12 +35,14 @@ mod power_cut;
 mod readers;
 mod replies;
 mod rules;
+mod sealed;
 mod senders;
 mod unseen;
 mod world;
 mod zone;
 
 pub use authenticated::{authentication_results, says};
+pub use cuts::{Cuts, Report as CutsReport};
 pub use isolated::measure as isolated;
 pub use letter::now;
 pub use measured::measure;
@@ -84,7 +86,7 @@ enum Part {
     /// Sets a box up and keeps the moment.
     Moment,
     Abroad,
-    Cut,
+    Cuts,
     Lands,
     Replies,
     Authenticated,
@@ -106,6 +108,20 @@ enum Part {
     World,
 }
 
+impl Part {
+    /// Whether all that its boxes send and write is kept and searched.
+    fn is_recorded(self) -> bool {
+        let not = [
+            Self::Moment,
+            Self::Measured,
+            Self::Isolated,
+            Self::Campaign,
+            Self::World,
+        ];
+        !not.contains(&self)
+    }
+}
+
 macro_rules! scenario {
     ($($name:ident: $part:ident),*) => {
         $(pub(super) fn $name(lab: &Lab, folder: &Path) -> Result<()> {
@@ -118,11 +134,27 @@ scenario!(abroad: Abroad, lands: Lands, replies: Replies, authenticated: Authent
     backlogs: Backlogs, explained: Explained, goes_on: GoesOn, learns: Learns, locked: Locked,
     rules: Rules, power_cut: PowerCut, unseen: Unseen);
 
-/// One cut while mail arrives and leaves, after so many milliseconds.
-pub fn cut_after(lab: &Lab, folder: &Path, milliseconds: u64) -> Result<()> {
-    cuts::cut_after(folder, milliseconds)?;
+/// Power cuts while mail arrives and leaves, one after the other from the kept box on.
+///
+/// # Errors
+/// When a message that was answered `250` is nowhere, or the box does not come back.
+pub fn power_cuts(lab: &Lab, folder: &Path, cuts: &Cuts) -> Result<CutsReport> {
+    cuts::order(folder, cuts)?;
     let moment = lab.mail_moment()?;
-    enter(lab, Part::Cut, folder, &moment)
+    enter(lab, Part::Cuts, folder, &moment)?;
+    cuts::report(folder)
+}
+
+/// Three of them, always at the same moments.
+pub(super) fn cuts(lab: &Lab, folder: &Path) -> Result<()> {
+    let three = Cuts {
+        seed: 6,
+        numbers: 0..3,
+    };
+    let report = power_cuts(lab, folder, &three)?;
+    ensure!(report.sent > 0 && report.taken > 0, "no mail: {report:?}");
+    eprintln!("  {report:?}");
+    Ok(())
 }
 
 /// A campaign in a world of its own; `folder` holds what is to be done.
@@ -168,10 +200,19 @@ fn unpack_peers() -> Result<()> {
 /// The part, in the world.
 pub fn inside(arguments: &InsideArguments) -> Result<()> {
     qemu::interrupted();
+    if !arguments.part.is_recorded() {
+        return act(arguments);
+    }
+    sealed::begin();
+    act(arguments)?;
+    sealed::hold()
+}
+
+fn act(arguments: &InsideArguments) -> Result<()> {
     match arguments.part {
         Part::Moment => moment::keep(arguments),
         Part::Abroad => abroad::run(arguments),
-        Part::Cut => cuts::run(arguments),
+        Part::Cuts => cuts::run(arguments),
         Part::Lands => lands::run(arguments),
         Part::Replies => replies::run(arguments),
         Part::Authenticated => authenticated::run(arguments),

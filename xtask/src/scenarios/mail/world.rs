@@ -1,9 +1,9 @@
 //! A world for one box: home network, internet, and the programs in both.
 
-use super::InsideArguments;
 use super::internet::{self, BOX};
 use super::peers::{Daemon, Peers, Tree, WORLD};
 use super::zone::{self, Names};
+use super::{InsideArguments, sealed};
 use crate::qemu::{Board, Machine, Network, Recording, Setup, Start};
 use crate::scenarios::home_network::ntp::TimeServer;
 use crate::scenarios::home_network::router::{self, Router};
@@ -109,14 +109,15 @@ pub(super) fn resume(arguments: &InsideArguments, recording: Option<Recording>) 
     Ok(machine)
 }
 
-/// Switches the box on again with this card.
+/// Starts the box with this card.
 pub(super) fn start_again(
     arguments: &InsideArguments,
     start: Start,
     card: &Path,
+    recording: Option<Recording>,
 ) -> Result<Machine> {
     let serial = arguments.folder.join("serial.log");
-    start_box(start, card, None, &serial, &arguments.u_boot)
+    start_box(start, card, recording, &serial, &arguments.u_boot)
 }
 
 fn start_box(
@@ -126,6 +127,7 @@ fn start_box(
     serial: &Path,
     u_boot: &Path,
 ) -> Result<Machine> {
+    let recording = sealed::next(recording, serial.parent().unwrap_or(serial))?;
     Ok(Machine::start(&Setup {
         board: Board::Virt,
         card: card.to_owned(),
