@@ -21,8 +21,8 @@
 //! In the guest there is one processor. A zygote is loaded anew after 300 messages;
 //! a run with fewer has none of that.
 
+use super::mail::messages;
 use super::mail::smtp::{self, Route};
-use super::mail::{AT_ONCE, messages};
 use super::with_place;
 use crate::scenarios::{Lab, mail};
 use crate::{campaign, guest, image, workspace};
@@ -44,6 +44,8 @@ use std::time::{Duration, Instant};
 pub const PORTS: [u16; 2] = [25, 2525];
 /// What the header of a message that went the other way holds.
 const UNSANDBOXED: &[u8] = b"unsandboxed";
+/// How many senders there are at a time.
+const AT_ONCE: usize = 4;
 /// Messages each way before the first round; they fill caches and don't count.
 const FIRST: usize = 4;
 /// From the end of a round until its processor time is read.

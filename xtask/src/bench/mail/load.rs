@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many connections there are at a time when messages a minute are counted.
-pub const AT_ONCE: usize = 4;
+/// How many senders there are at a time when there are many.
+pub const AT_ONCE: usize = 8;
 
 /// What a server did with the messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Times {
     pub p50_seconds: f64,
     /// 99 of 100 took no longer. Of fewer than 100 it is the longest.
     pub p99_seconds: f64,
+    /// Of these, until the last one is delivered.
+    pub one_sender_a_minute: f64,
     /// Of as many again, [`AT_ONCE`] at a time, until the last one is delivered.
     pub messages_a_minute: f64,
 }
@@ -37,11 +39,13 @@ pub fn measure(
     let send = |number: usize| {
         smtp::send(route, message(number)).with_context(|| format!("message {number}"))
     };
+    let begun = Instant::now();
     let mut seconds = (0..count)
         .map(|number| Ok(send(number)?.as_secs_f64()))
         .collect::<Result<Vec<f64>>>()?;
     seconds.sort_by(f64::total_cmp);
     delivered(count)?;
+    let one_sender_a_minute = tidy(a_minute(count, begun.elapsed()));
 
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
@@ -65,6 +69,7 @@ pub fn measure(
         messages: count,
         p50_seconds: tidy(percentile(&seconds, 50)),
         p99_seconds: tidy(percentile(&seconds, 99)),
+        one_sender_a_minute,
         messages_a_minute: tidy(a_minute(count, begun.elapsed())),
     })
 }

@@ -19,7 +19,7 @@ pub mod smtp;
 
 pub use corpus::messages;
 pub use load::{AT_ONCE, Times, measure, percentile};
-pub use memory::used;
+pub use memory::{peak, used};
 pub use smtp::Route;
 
 use super::with_place;
@@ -70,8 +70,8 @@ pub struct Order {
 pub struct Side {
     /// MemTotal − MemAvailable in MB, every service up and no session.
     pub memory_mb: u64,
-    /// The same after all scanned messages.
-    pub memory_after_mb: u64,
+    /// The most of it while scanned messages came in.
+    pub memory_peak_mb: u64,
     /// As people have it.
     pub scanned: Times,
     /// Without SpamAssassin's scan.
@@ -139,16 +139,21 @@ fn rival_files() -> Result<rival::Files> {
 /// For people.
 fn say(name: &str, side: &Side) {
     println!(
-        "{name}: {} MB used, {} MB after the messages",
-        side.memory_mb, side.memory_after_mb
+        "{name}: {} MB used, {} MB at most with messages",
+        side.memory_mb, side.memory_peak_mb
     );
     for (how, times) in [
         ("scanned", &side.scanned),
         ("not scanned", &side.not_scanned),
     ] {
         println!(
-            "  {how}: 250 after {} s (p50), {} s (p99 of {}); {} messages a minute, {AT_ONCE} at once",
-            times.p50_seconds, times.p99_seconds, times.messages, times.messages_a_minute
+            "  {how}: 250 after {} s (p50), {} s (p99 of {}); messages a minute: {} from one \
+             sender, {} from {AT_ONCE}",
+            times.p50_seconds,
+            times.p99_seconds,
+            times.messages,
+            times.one_sender_a_minute,
+            times.messages_a_minute
         );
     }
 }

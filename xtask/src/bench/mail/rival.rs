@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// From power-on to SMTP, spamd's start included, on slow hosts.
@@ -77,8 +78,10 @@ pub fn measure(
     machine.wait_for_serial("rival: every service is up", 1, START_LIMIT)?;
     let mut agent = Agent::connect(&mut machine)?;
     let memory_mb = memory::used(&mut agent)?;
-    let scanned = times(&mut machine, &mut agent, route, corpus, count, 0)?;
-    let memory_after_mb = memory::used(&mut agent)?;
+    let shared = Mutex::new(&mut agent);
+    let (scanned, memory_peak_mb) = memory::peak(&shared, || {
+        times(&mut machine, &shared, route, corpus, count, 0)
+    })?;
     let marked = marked(&mut agent)?;
     ensure!(
         marked == 2 * count,
@@ -92,7 +95,7 @@ pub fn measure(
     let before = 2 * count;
     let not_scanned = times(
         &mut machine,
-        &mut agent,
+        &Mutex::new(&mut agent),
         &past_the_scan,
         corpus,
         count,
@@ -105,7 +108,7 @@ pub fn measure(
     machine.cut_power()?;
     Ok(Side {
         memory_mb,
-        memory_after_mb,
+        memory_peak_mb,
         scanned,
         not_scanned,
     })
@@ -114,7 +117,7 @@ pub fn measure(
 /// The times, counting deliveries from `before` messages in the mailbox.
 fn times(
     machine: &mut Machine,
-    agent: &mut Agent,
+    agent: &Mutex<&mut Agent>,
     route: &Route,
     corpus: &[Vec<u8>],
     count: usize,
@@ -122,7 +125,8 @@ fn times(
 ) -> Result<Times> {
     load::measure(route, corpus, count, |sent| {
         machine.wait_until("the messages in the mailbox", DELIVERY_LIMIT, |_| {
-            Ok(in_mailbox(agent).filter(|there| *there == before + sent))
+            let mut agent = agent.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(in_mailbox(&mut agent).filter(|there| *there == before + sent))
         })?;
         Ok(())
     })

@@ -16,6 +16,7 @@ use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::SocketAddrV4;
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -95,8 +96,9 @@ fn the_box(
     let mut agent = Agent::connect(&mut machine)?;
     let memory_mb = mail::used(&mut agent)?;
     // Its 250 means that the message is in the mailbox: nothing to wait for.
-    let scanned = mail::measure(route, corpus, count, |_| Ok(()))?;
-    let memory_after_mb = mail::used(&mut agent)?;
+    let (scanned, memory_peak_mb) = mail::peak(&Mutex::new(&mut agent), || {
+        mail::measure(route, corpus, count, |_| Ok(()))
+    })?;
     let arrived = mailbox(world)?;
     ensure!(
         arrived.len() == 2 * count,
@@ -118,7 +120,7 @@ fn the_box(
     machine.cut_power()?;
     Ok(Side {
         memory_mb,
-        memory_after_mb,
+        memory_peak_mb,
         scanned,
         not_scanned,
     })
