@@ -12,6 +12,7 @@ pub mod handed;
 mod line;
 pub mod passed;
 pub mod recipient_check;
+pub mod report;
 pub mod rules;
 pub mod spam_check;
 pub mod tls_sign;

@@ -15,6 +15,7 @@ pub use message::{Lines, Stuffing};
 use channels::ChannelError;
 use channels::deliver::{self, Envelope, Outcome};
 use channels::recipient_check::{self, Question};
+use channels::report;
 use channels::rules::{self, Rules};
 use learn::field;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -102,6 +103,8 @@ pub struct Channels {
     pub deliver: UnixStream,
     /// Where SpamAssassin's child asks about the message's tokens.
     pub tokens: UnixStream,
+    /// Where a message goes that may be a report on mail.
+    pub report: UnixStream,
     /// The connection to Dovecot.
     pub dovecot: TcpStream,
 }
@@ -151,6 +154,7 @@ pub fn serve(settings: Settings<'_>, channels: Channels) -> Result<(), GateError
         mut check,
         mut deliver,
         tokens,
+        mut report,
         dovecot,
     } = channels;
     patient(&check, &deliver, &dovecot).map_err(GateError::Wait)?;
@@ -202,8 +206,12 @@ pub fn serve(settings: Settings<'_>, channels: Channels) -> Result<(), GateError
                 return Ok(());
             };
             let transaction = transaction.ok_or(GateError::NotApproved)?;
-            let outcome = transaction.deliver(&envelope, &scan, &mut deliver)?;
-            return Ok(deliver::answer(&mut deliver, &outcome)?);
+            let mut kept = Kept::of(&envelope);
+            let outcome = transaction.deliver(&envelope, &scan, &mut deliver, &mut kept)?;
+            deliver::answer(&mut deliver, &outcome)?;
+            // Only now: nothing that becomes of it delays or changes the answer.
+            kept.hand_over(&mut report, &outcome);
+            return Ok(());
         }
     }
 }
@@ -255,6 +263,32 @@ fn begin(stream: TcpStream, hostname: &str, sender: &str) -> Result<Transaction,
         approved: Vec::new(),
         taken: Vec::new(),
     })
+}
+
+/// A copy of a message that may be a report, for the sandbox that reads such ones.
+struct Kept(Option<Vec<u8>>);
+
+impl Kept {
+    /// Of a message with this envelope; nothing of most.
+    fn of(envelope: &Envelope) -> Self {
+        let mut recipients = envelope.recipients.iter();
+        let wanted = recipients.any(|recipient| report::wants(recipient, envelope.size));
+        Self(wanted.then(Vec::new))
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        if let Some(kept) = &mut self.0 {
+            kept.extend_from_slice(part);
+        }
+    }
+
+    fn hand_over(self, to: &mut UnixStream, outcome: &Outcome) {
+        if let (Some(message), Outcome::Delivered) = (self.0, outcome)
+            && let Err(error) = report::hand_over(to, &message)
+        {
+            eprintln!("gate: a report was not read: {error}");
+        }
+    }
 }
 
 /// The catch-all of an address's domain; `None` when it has none or is one.
@@ -323,6 +357,7 @@ impl Transaction {
         envelope: &Envelope,
         scan: &Scan,
         message: &mut impl Read,
+        kept: &mut Kept,
     ) -> Result<Outcome, GateError> {
         let targets = self.targets(&envelope.recipients);
         let targets = targets.filter(|_| envelope.sender == self.sender);
@@ -340,14 +375,20 @@ impl Transaction {
         }
         self.lmtp.data()?;
         let field = field::write(scan.tokens());
-        self.copy(message, &field, envelope.size)?;
+        self.copy(message, &field, envelope.size, kept)?;
         let replies = self.lmtp.end(targets.len())?;
         self.lmtp.quit();
         Ok(outcome(&replies))
     }
 
     /// The message, below a field of the gate's own.
-    fn copy(&mut self, message: &mut impl Read, field: &str, size: u64) -> Result<(), GateError> {
+    fn copy(
+        &mut self,
+        message: &mut impl Read,
+        field: &str,
+        size: u64,
+        kept: &mut Kept,
+    ) -> Result<(), GateError> {
         let (mut lines, mut stuffing) = (Lines::default(), Stuffing::default());
         self.lmtp.part(&mut stuffing, field.as_bytes())?;
         let mut part = vec![0; PART];
@@ -364,6 +405,7 @@ impl Transaction {
                 return Err(GateError::Lines);
             }
             self.lmtp.part(&mut stuffing, &part[..count])?;
+            kept.part(&part[..count]);
             left -= count as u64;
         }
         if lines.may_end() {

@@ -1,8 +1,8 @@
 //! `/gate HOSTNAME`: see the library. The supervisor passes `recipient-check`,
-//! `deliver`, `tokens` and `lmtp`, and mounts what the filters have learnt and the
+//! `deliver`, `tokens`, `report` and `lmtp`, and mounts what the filters have learnt and the
 //! owner's rules for mail from outside.
 
-use channels::{deliver, passed::Passed, recipient_check, tokens};
+use channels::{deliver, passed::Passed, recipient_check, report, tokens};
 use gate::{Channels, Settings};
 use std::error::Error;
 use std::path::Path;
@@ -34,6 +34,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         check: passed.take(recipient_check::NAME)?.into(),
         deliver: passed.take(deliver::NAME)?.into(),
         tokens: passed.take(tokens::NAME)?.into(),
+        report: passed.take(report::NAME)?.into(),
         dovecot: passed.take("lmtp")?.into(),
     };
     let settings = Settings {

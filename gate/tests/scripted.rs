@@ -2,6 +2,7 @@
 
 use channels::deliver::{self, Outcome};
 use channels::recipient_check::{self, Question};
+use channels::report;
 use channels::rules::{self, Rules};
 use channels::tokens::{self, Counts, Token};
 use gate::{Channels, GateError, Settings};
@@ -12,7 +13,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\n.\r\n..two\r\nend.\r\n";
 const STUFFED: &str = "X-ProjectX-Tokens: none|Subject: x|||..|...two|end.|.|";
@@ -67,6 +68,8 @@ struct SmtpIn {
     check: UnixStream,
     deliver: UnixStream,
     tokens: UnixStream,
+    /// The end of the sandbox that reads reports.
+    report: UnixStream,
     gate: JoinHandle<Result<(), GateError>>,
     dovecot: JoinHandle<String>,
 }
@@ -80,14 +83,16 @@ fn start_with(learned: &Path, replies: &[&str]) -> SmtpIn {
     let (mut check, check_end) = UnixStream::pair().unwrap();
     let (deliver, deliver_end) = UnixStream::pair().unwrap();
     let (tokens, tokens_end) = UnixStream::pair().unwrap();
+    let (report, report_end) = UnixStream::pair().unwrap();
     // A gate that does not answer fails a test and does not hang it.
-    for end in [&check, &deliver, &tokens] {
+    for end in [&check, &deliver, &tokens, &report] {
         end.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     }
     let channels = Channels {
         check: check_end,
         deliver: deliver_end,
         tokens: tokens_end,
+        report: report_end,
         dovecot: TcpStream::connect(address).unwrap(),
     };
     let learned = learned.to_owned();
@@ -104,6 +109,7 @@ fn start_with(learned: &Path, replies: &[&str]) -> SmtpIn {
         check,
         deliver,
         tokens,
+        report,
         gate,
         dovecot: thread,
     }
@@ -228,6 +234,55 @@ fn a_message_for_some_of_them_is_begun_again_for_what_dovecot_took_for_those() {
         heard.contains("|RSET|MAIL FROM:<>|RCPT TO:<_@d>|DATA|"),
         "{heard}"
     );
+}
+
+/// What the sandbox that reads reports gets of a message to `to`, whose end Dovecot
+/// answers so.
+fn reported(to: &[&str], replies: &str) -> Option<Vec<u8>> {
+    let begin = ["220 hi\r\n", HELLO, OK];
+    let agreed = to.iter().map(|_| OK);
+    let end = ["354 go\r\n", replies];
+    let script: Vec<&str> = begin.into_iter().chain(agreed).chain(end).collect();
+    let mut smtp_in = start(&script);
+    for recipient in to {
+        assert_eq!(smtp_in.ask("s@x.example", recipient), Some(true));
+    }
+    smtp_in.send("s@x.example", to, MESSAGE);
+    report::take(&mut smtp_in.report).unwrap()
+}
+
+#[test]
+fn only_a_delivered_message_to_postmaster_is_read_for_a_report_and_as_it_is() {
+    let yes = "250 a\r\n";
+    let whole = Some(MESSAGE.to_vec());
+    assert_eq!(reported(&["postmaster@d"], yes), whole);
+    assert_eq!(
+        reported(&["a@d", "Postmaster@d"], "250 a\r\n250 b\r\n"),
+        whole
+    );
+    assert_eq!(reported(&["a@d"], yes), None);
+    assert_eq!(reported(&["postmaster@d"], "550 5.2.2 full\r\n"), None);
+    assert_eq!(reported(&["postmaster@d"], ""), None);
+}
+
+#[test]
+fn a_reader_of_reports_that_is_gone_or_takes_nothing_changes_no_answer() {
+    for gone in [true, false] {
+        let mut smtp_in = start(&["220 hi\r\n", HELLO, OK, OK, "354 go\r\n", "250 a\r\n"]);
+        if gone {
+            let end = UnixStream::pair().unwrap().0;
+            drop(std::mem::replace(&mut smtp_in.report, end));
+        }
+        assert_eq!(smtp_in.ask("s@x.example", "postmaster@d"), Some(true));
+        // More than a socket holds.
+        let message = b"Subject: long\r\n\r\n".iter().copied();
+        let message: Vec<u8> = message.chain(b"x\r\n".repeat(300_000)).collect();
+        let begun = Instant::now();
+        let outcome = smtp_in.send("s@x.example", &["postmaster@d"], &message);
+        assert_eq!(outcome, Some(Outcome::Delivered), "{gone}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{gone}");
+        smtp_in.gate.join().unwrap().unwrap();
+    }
 }
 
 #[test]
@@ -565,6 +620,7 @@ fn smtp_in_hears_the_owner_s_rules_first_and_of_a_bad_file_none() {
             check: check_end,
             deliver: deliver.1,
             tokens: tokens.1,
+            report: UnixStream::pair().unwrap().0,
             dovecot: TcpStream::connect(dovecot(&[]).address).unwrap(),
         };
         let settings = Settings {

@@ -65,6 +65,7 @@ fn what_reads_a_stranger_s_message_has_no_network_no_file_and_no_power() {
     for name in [
         "smtp-in",
         "gate",
+        "report",
         "spamassassin",
         "submission",
         "submissions",
@@ -119,8 +120,9 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
     );
     assert_eq!(
         names("gate"),
-        ["lmtp", "recipient-check", "deliver", "tokens"]
+        ["lmtp", "report", "recipient-check", "deliver", "tokens"]
     );
+    assert_eq!(names("report"), ["report"]);
     for name in ["submission", "submissions"] {
         let expected = [
             "connection",
@@ -149,10 +151,10 @@ fn descriptors_come_in_the_order_in_which_they_are_named() {
         found.map(|(_, value)| value.as_str())
     };
     assert_eq!(variable("LISTEN_PID"), Some("1"));
-    assert_eq!(variable("LISTEN_FDS"), Some("4"));
+    assert_eq!(variable("LISTEN_FDS"), Some("5"));
     assert_eq!(
         variable("LISTEN_FDNAMES"),
-        Some("lmtp:recipient-check:deliver:tokens")
+        Some("lmtp:report:recipient-check:deliver:tokens")
     );
     assert!(spec_of("unbound", "").env.is_empty());
 }

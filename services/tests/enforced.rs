@@ -1,4 +1,4 @@
-//! The real smtp-in, static-web and signer in the real sandbox, each under the
+//! The real smtp-in, static-web, report and signer in the real sandbox, each under the
 //! policy that the image holds: static programs, as on the box. They need
 //! root, Linux 6.12 or later, and openssl as the client.
 
@@ -38,7 +38,7 @@ fn programs() -> &'static Path {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--bins", "--target", &triple])
             .args(["--package", "smtp-in", "--package", "signer"])
-            .args(["--package", "static-web"])
+            .args(["--package", "static-web", "--package", "reports"])
             .arg("--target-dir")
             .arg(&target)
             // STATIC in xtask/src/image/programs.rs.
@@ -70,7 +70,7 @@ impl Box {
             fs::create_dir_all(&path).unwrap();
             path
         };
-        for name in ["smtp-in", "signer", "static-web"] {
+        for name in ["smtp-in", "signer", "static-web", "report"] {
             let root = made(&format!("image/roots/{name}"));
             // Not copied by this process: see copy_probe in sandbox/tests.
             let copied = Command::new("install")
@@ -372,6 +372,33 @@ fn a_file_for_a_stranger_needs_no_call_that_the_policies_lack() {
         let (exit, log) = service.end();
         assert_eq!(exit, Some(Exit::Code(0)), "{version}: {log}");
         assert_eq!(signer.child.try_wait().unwrap(), None, "{version}");
+    }
+}
+
+#[test]
+fn a_report_needs_no_call_that_the_policy_lacks_and_a_bomb_no_memory() {
+    let here = Box::new();
+    for (name, said) in [
+        (
+            "google-dmarc.eml",
+            "report: DMARC 2026-11-23 to 2026-11-23, google.com (proved), calls itself \
+             google.com, about home.example: 12 messages fine, 3 failed (3 of them kept \
+             out): 203.0.113.9 2, 2001:db8::7 1\n",
+        ),
+        ("bomb.eml", ""),
+        ("broken.eml", ""),
+        ("", ""),
+    ] {
+        let message = match name {
+            "" => Vec::new(),
+            name => fs::read(repository().join("reports/tests/mail").join(name)).unwrap(),
+        };
+        let (mut gate, end) = UnixStream::pair().unwrap();
+        let service = here.start("report", vec![("report", end.into())]);
+        assert!(service.is_filtered(), "{name}");
+        channels::report::hand_over(&mut gate, &message).unwrap();
+        let (exit, log) = service.end();
+        assert_eq!((exit, &*log), (Some(Exit::Code(0)), said), "{name}");
     }
 }
 

@@ -18,6 +18,7 @@ pub const FIRST_ID_OF_ANOTHER: u32 = FIRST_ID + 65_536;
 pub const SANDBOXES: &[&str] = &[
     "smtp-in",
     "gate",
+    "report",
     "signer",
     "imap-certificate",
     "spamassassin",
@@ -37,7 +38,7 @@ pub const SANDBOXES: &[&str] = &[
     "console",
 ];
 
-const POLICIES: [(&str, &str); 13] = [
+const POLICIES: [(&str, &str); 14] = [
     (
         "dkim.seccomp",
         include_str!("../../../apps/email/policies/dkim.seccomp"),
@@ -61,6 +62,10 @@ const POLICIES: [(&str, &str); 13] = [
     (
         "records.seccomp",
         include_str!("../../../apps/email/policies/records.seccomp"),
+    ),
+    (
+        "report.seccomp",
+        include_str!("../../../apps/email/policies/report.seccomp"),
     ),
     (
         "signer.seccomp",

@@ -121,6 +121,11 @@ fn attacks_from_the_gate() {
 }
 
 #[test]
+fn attacks_from_the_reader_of_reports() {
+    attack_from("report");
+}
+
+#[test]
 fn attacks_from_the_signer() {
     attack_from("signer");
 }

@@ -238,6 +238,8 @@ impl Mail {
                 check: check_end,
                 deliver: deliver_end,
                 tokens: tokens_end,
+                // Nobody reads reports here.
+                report: UnixStream::pair().unwrap().0,
                 dovecot,
             };
             let settings = Settings {
