@@ -147,3 +147,29 @@ fn rest(wire: &mut Wire<Pieces<'_>>, rest: &[u8]) {
     assert_eq!(got, rest);
     assert!(!wire.has_more());
 }
+
+/// What is taken for a mailbox is one plain word that a command has as it is.
+///
+/// # Panics
+/// When that does not hold.
+pub fn path(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if !smtp_in::path::is_mailbox(&text) {
+        return;
+    }
+    assert!(is_path(&text) && text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let (local, domain) = text.rsplit_once('@').expect("an @");
+    assert!((1..=64).contains(&local.len()) && !domain.is_empty());
+    assert!(
+        !local.contains(['@', '"', '\\', ',', '<', '>', ' ']),
+        "{text}"
+    );
+    let postmaster = local.eq_ignore_ascii_case("postmaster");
+    assert_eq!(smtp_in::path::is_postmaster(&text), postmaster);
+    match command::parse(format!("RCPT TO:<{text}>\r\n").as_bytes()) {
+        Ok(Command::Rcpt(to)) => assert_eq!(to, text),
+        // An address literal is nobody's here, and smtp-proto takes none.
+        Err(reply) if domain.starts_with('[') => assert!(reply.starts_with("501 5.1.3")),
+        other => panic!("{text}: {other:?}"),
+    }
+}

@@ -5,7 +5,7 @@ use smtp_in::dns::Dns;
 use smtp_in::{content, headers};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-const HOST: &str = "mx.example";
+pub(crate) const HOST: &str = "mx.example";
 
 /// What is taken for a message has lines, no NUL and one From; and what is taken
 /// out of its header is out, whatever its body is.
@@ -92,20 +92,28 @@ pub fn message(input: &[u8]) {
     };
     // Nobody's policy is known.
     assert_eq!(found.rejected_by, None);
-    let mut lines = split(found.header.as_bytes());
-    assert_eq!(lines.pop(), Some(&b""[..]), "{}", found.header);
+    clean(&found.header);
+}
+
+/// The field with the results is one, and all its lines are its own.
+pub(crate) fn clean(header: &str) {
+    let mut lines = split(header.as_bytes());
+    assert_eq!(lines.pop(), Some(&b""[..]), "{}", header);
     assert!(lines[0].starts_with(b"Authentication-Results: mx.example;"));
     for line in &lines {
         assert!(!line.contains(&b'\r') && !line.contains(&b'\n') && !line.contains(&0));
     }
     for line in &lines[1..] {
-        assert!(
-            matches!(line.first(), Some(b' ' | b'\t')),
-            "{}",
-            found.header
-        );
-        assert!(!line.trim_ascii().is_empty(), "{}", found.header);
+        assert!(matches!(line.first(), Some(b' ' | b'\t')), "{}", header);
+        assert!(!line.trim_ascii().is_empty(), "{}", header);
     }
+}
+
+/// A message with a signature, so that its key and its policy are asked for.
+pub(crate) fn letter() -> Vec<u8> {
+    b"From: Ada <ada@sender.example>\r\nDKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; \
+      d=sender.example; s=s; h=from; bh=AAAA; b=AAAA\r\nSubject: x\r\n\r\nbody\r\n"
+        .to_vec()
 }
 
 /// A sealer's word counts for the author whom it names. The first line is the

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A generator that is the same everywhere (Knuth's MMIX).
 struct Dice(u64);
@@ -23,22 +24,52 @@ impl Dice {
 /// # Panics
 /// When a seed can't be read, or `check` panics; the input is named then.
 pub fn run(seeds: &Path, pieces: &[&str], times: usize, check: impl Fn(&[u8])) {
-    let mut files: Vec<_> = fs::read_dir(seeds)
-        .expect("the folder of seeds")
-        .map(|entry| entry.expect("a seed").path())
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "{}: no seed", seeds.display());
-    let seeds: Vec<Vec<u8>> = files
-        .iter()
-        .map(|file| fs::read(file).expect("a seed"))
-        .collect();
+    let seeds = read(seeds);
     for seed in &seeds {
         named(seed, &check);
     }
     let mut dice = Dice(2026);
     for _ in 0..times {
         named(&input(&mut dice, &seeds, pieces), &check);
+    }
+}
+
+fn read(seeds: &Path) -> Vec<Vec<u8>> {
+    let mut files: Vec<_> = fs::read_dir(seeds)
+        .expect("the folder of seeds")
+        .map(|entry| entry.expect("a seed").path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}: no seed", seeds.display());
+    files
+        .iter()
+        .map(|file| fs::read(file).expect("a seed"))
+        .collect()
+}
+
+/// The same for `time`, with inputs made of the seeds and of their own parts.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_for(seeds: &Path, time: Duration, check: impl Fn(&[u8])) {
+    let seeds = read(seeds);
+    let end = Instant::now() + time;
+    for seed in &seeds {
+        named(seed, &check);
+    }
+    let mut dice = Dice(2026);
+    while Instant::now() < end {
+        let mut bytes = input(
+            &mut dice,
+            &seeds,
+            &["\0", "\r\n", "\n", "\u{ff}", " ", "\"", "0"],
+        );
+        let other = &seeds[dice.below(seeds.len())];
+        let from = dice.below(other.len() + 1);
+        let to = from + dice.below(other.len() - from + 1);
+        let at = dice.below(bytes.len() + 1);
+        bytes.splice(at..at, other[from..to].iter().copied());
+        named(&bytes, &check);
     }
 }
 
