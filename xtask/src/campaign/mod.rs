@@ -10,6 +10,7 @@
 //! messages of the interrupted one bear another mark and are not counted.
 
 mod corpus;
+mod fuzz;
 mod guest;
 mod kinds;
 mod mail_cuts;
@@ -56,6 +57,8 @@ pub enum Campaign {
     PowerCuts(power_cuts::Arguments),
     /// Send the SpamAssassin corpus, and count what is taken for what it is not
     Corpus(corpus::Arguments),
+    /// Give every parser of ours inputs that nobody thought of, guided by coverage
+    Fuzz(fuzz::Arguments),
 }
 
 /// What `cargo xtask campaign messages` takes.
@@ -81,6 +84,7 @@ pub fn run(which: &Campaign) -> Result<()> {
         Campaign::Messages(arguments) => messages(arguments),
         Campaign::PowerCuts(arguments) => power_cuts::run(arguments),
         Campaign::Corpus(arguments) => corpus::run(arguments),
+        Campaign::Fuzz(arguments) => fuzz::run(arguments),
     }
 }
 
