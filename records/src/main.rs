@@ -16,7 +16,7 @@ const FOUND: &str = "/found";
 /// How often is looked whether something else is wanted.
 const STEP: Duration = Duration::from_secs(2);
 /// The shortest time from one round to the next.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(4);
 /// From one round to the next, when nothing changes.
 const ROUND: Duration = Duration::from_secs(6 * 60 * 60);
 /// The same when the DNS did not answer.

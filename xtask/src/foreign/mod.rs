@@ -2,13 +2,15 @@
 //! (`ci/native`) on an internet that is made for the test (`ci/internet`), in
 //! which Postfix, Exim and OpenSMTPD run domains of their own. Mail comes in
 //! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]) on one internet
-//! with one box; a sender sees the box's policy ([`own_policy`]).
+//! with one box; a sender sees the box's policy ([`own_policy`]), and all of its records
+//! ([`own_records`]).
 
 mod client;
 mod forwarding;
 mod inbound;
 mod outbound;
 mod own_policy;
+mod own_records;
 mod queue;
 mod sieve;
 
@@ -79,6 +81,11 @@ pub fn run() -> Result<()> {
     };
     eprintln!(
         "    internet and box are there after {:.1?}",
+        begun.elapsed()
+    );
+    own_records::run(&meeting)?;
+    eprintln!(
+        "    the box's own records done after {:.1?}",
         begun.elapsed()
     );
     own_policy::run(&meeting)?;

@@ -229,6 +229,28 @@ mod tests {
     }
 
     #[test]
+    fn root_is_told_the_records_of_a_box_whose_mail_runs() {
+        let desk = Desk::default();
+        let records = || desk.answer(&SandboxRequest::Records { domain: None });
+        assert_eq!(records(), refused(NOT_YET));
+        assert_eq!(desk.answer(&SandboxRequest::RollMailKey), refused(NOT_YET));
+        let folder = tempfile::tempdir().unwrap();
+        let place = crate::people::tests::place(folder.path());
+        fs::create_dir(&place.outbound).unwrap();
+        outbound::settings::Settings::own(&place.outbound, ["home.example"]).unwrap();
+        desk.running(None, Some(place));
+        let text = told(records());
+        assert!(
+            text.contains("\nhome.example. 3600 IN MX 10 box.example.org.\n"),
+            "{text}"
+        );
+        let SandboxReply::Refused { words } = desk.answer(&SandboxRequest::RollMailKey) else {
+            panic!("nobody knows the next key");
+        };
+        assert!(words.ends_with("Nothing was changed."), "{words}");
+    }
+
+    #[test]
     fn a_near_name_is_offered() {
         let expected = "There is no sandbox \"consol\". Did you mean \"console\"?";
         assert_eq!(show(&Desk::default(), "consol"), refused(expected));
