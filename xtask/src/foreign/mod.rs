@@ -12,6 +12,7 @@ mod outbound;
 mod own_policy;
 mod own_records;
 mod queue;
+mod reports;
 mod sieve;
 
 pub use outbound::records;
@@ -94,6 +95,7 @@ pub fn run() -> Result<()> {
         begun.elapsed()
     );
     inbound::run(&meeting)?;
+    reports::run(&meeting)?;
     eprintln!("    inbound done after {:.1?}", begun.elapsed());
     outbound::begin(&meeting)?;
     forwarding::run(&meeting)?;
