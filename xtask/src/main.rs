@@ -22,6 +22,7 @@ mod screen;
 mod snapshot;
 mod test;
 mod tidy;
+mod tls_check;
 mod tool;
 mod usb_cable;
 mod wifi_check;
@@ -71,6 +72,8 @@ enum Command {
     Campaign(campaign::Campaign),
     /// Exchange mail with Postfix, Exim and OpenSMTPD on an internet made for it, natively
     Foreign,
+    /// Judge the box's ports and names as testssl.sh and internet.nl do, natively
+    TlsCheck,
     /// Run the whole of the test "planted exploits": without each protection
     Exploits {
         /// Only the part that `cargo xtask test` runs
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
         Command::Foreign => foreign::run(),
+        Command::TlsCheck => tls_check::run(),
         Command::Exploits { ordinary: false } => exploits::run(exploits::Extent::Whole),
         Command::Exploits { ordinary: true } => exploits::run(exploits::Extent::Ordinary),
         Command::InHomeNetwork(arguments) => scenarios::home_network::inside(&arguments),

@@ -186,6 +186,11 @@ pub fn host_packages_for_boots() -> Result<()> {
     setup::host_packages(false, false)
 }
 
+/// Makes sure that the programs are there which judge the box from outside.
+pub fn install_judges() -> Result<()> {
+    setup::install(&setup::JUDGES, false)
+}
+
 /// Makes sure that the programs are there which sandboxes are measured beside.
 pub fn install_other_sandboxes() -> Result<()> {
     setup::install(&setup::SANDBOXES, false)

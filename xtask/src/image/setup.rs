@@ -76,6 +76,13 @@ pub const BOOTING: [(&str, &str); 17] = [
     ),
 ];
 
+/// Packages that judge what the box shows to others.
+pub const JUDGES: [(&str, &str); 3] = [
+    ("testssl.sh", "judges TLS at a port"),
+    ("openssl", "tries handshakes that must fail"),
+    ("util-linux", "nsenter, to try them in the test's networks"),
+];
+
 /// Packages that make sandboxes, to measure ours beside theirs.
 pub const SANDBOXES: [(&str, &str); 4] = [
     ("bubblewrap", "makes sandboxes, as Flatpak's"),
