@@ -264,8 +264,8 @@ mod tests {
     fn a_sandbox_that_is_widened_is_noticed() {
         let gate = changed(
             "app.yaml",
-            "uses: [lmtp]",
-            "uses: [lmtp]\n    write-execute: allowed",
+            "uses: [lmtp, report]",
+            "uses: [lmtp, report]\n    write-execute: allowed",
         );
         let words = complaint(gate);
         assert!(
