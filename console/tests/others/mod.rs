@@ -1,6 +1,8 @@
 //! The other addresses, mail from others and what they report: by a page's script, and
-//! by forms of HTML over TLS.
+//! by forms of HTML over TLS. And what is refused for these pages and for mail to others
+//! (`outbound`) alike.
 
+use crate::outbound;
 use crate::support::tls::hidden;
 use crate::support::{Box, Response, refused};
 use console::sealed::AnswerKey;
@@ -13,7 +15,7 @@ use control::{
 };
 use serde_json::{Value, json};
 
-const SESSION: &str = "the session's 32 random bytes, as 44 letters";
+pub const SESSION: &str = "the session's 32 random bytes, as 44 letters";
 const PASSPHRASE: &str = "Zwölf \"Boxkämpfer\" jagen";
 const PAGES: [&str; 4] = ["/addresses", "/inbound", "/reports", "/records"];
 
@@ -54,6 +56,11 @@ fn forms() -> Vec<(&'static str, Value)> {
         ("/records/again", json!({})),
         ("/records/domain", json!({ "domain": "b.example" })),
     ]
+}
+
+/// Those of mail to others too.
+fn all_forms() -> Vec<(&'static str, Value)> {
+    forms().into_iter().chain(outbound::forms()).collect()
 }
 
 /// What was asked for, as a form would say it.
@@ -208,7 +215,7 @@ impl Box {
         })
     }
 
-    fn others(&self, path: &str, mut contents: Value) -> (Response, Value) {
+    pub fn others(&self, path: &str, mut contents: Value) -> (Response, Value) {
         contents["session"] = SESSION.into();
         self.told(path, self.others_post(path, contents))
     }
@@ -234,7 +241,7 @@ fn each_form_reaches_the_supervisor_unchanged_and_its_answer_is_sealed() {
 #[test]
 fn a_form_that_lacks_something_or_has_too_much_is_refused() {
     let console = Box::start(Disk::Open);
-    for (path, contents) in forms() {
+    for (path, contents) in all_forms() {
         let whole = |mut contents: Value| {
             contents["session"] = SESSION.into();
             contents
@@ -269,7 +276,7 @@ fn a_form_that_lacks_something_or_has_too_much_is_refused() {
 #[test]
 fn another_site_cannot_touch_any_of_it() {
     let console = Box::start(Disk::Open);
-    for (path, mut contents) in forms() {
+    for (path, mut contents) in all_forms() {
         contents["session"] = SESSION.into();
         let (body, _) = console.others_post(path, contents);
         for header in ["Origin: http://example.org", "Sec-Fetch-Site: cross-site"] {
@@ -280,13 +287,17 @@ fn another_site_cannot_touch_any_of_it() {
         let used = json!({ "token": "AAAA", "box": body["box"] });
         assert_eq!(console.post(path, &used).status, 403, "{path}");
     }
+    for page in PAGES.into_iter().chain(["/outbound"]) {
+        let foreign = console.send(&format!("GET {page} HTTP/1.1\r\nHost: example.org"), b"");
+        assert_eq!(foreign.status, 421, "{page}");
+    }
     assert!(console.asked_nothing());
 }
 
 #[test]
 fn the_pages_are_there_only_while_the_disk_is_open() {
     let open = Box::start(Disk::Open);
-    for page in PAGES {
+    for page in PAGES.into_iter().chain(["/outbound"]) {
         let shown = open.get(page);
         assert_eq!(shown.status, 200, "{page}");
         let prove = format!("data-post=\"{page}/prove\"");
@@ -295,7 +306,7 @@ fn the_pages_are_there_only_while_the_disk_is_open() {
     }
     for disk in [Disk::Unclaimed, Disk::Locked, Disk::Working, Disk::Missing] {
         let console = Box::start(disk);
-        for page in PAGES {
+        for page in PAGES.into_iter().chain(["/outbound"]) {
             let response = console.get(page);
             assert_eq!(response.status, 303, "{disk:?}");
             assert!(response.head.contains("\r\nlocation: /\r\n"), "{disk:?}");

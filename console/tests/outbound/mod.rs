@@ -1,17 +1,17 @@
-//! Mail on its way out: by a page's script, and by forms of HTML over TLS.
+//! Mail on its way out: by a page's script, and by forms of HTML over TLS. What must be
+//! refused for every page is in `others`.
 
+use crate::others::SESSION;
 use crate::support::tls::hidden;
-use crate::support::{Box, Response, refused};
-use console::sealed::AnswerKey;
+use crate::support::{Box, refused};
 use control::outbound::{Allow, Exception, Smarthost, SmarthostPort};
 use control::{Disk, Outbound, OutboundRequest, Refusal, Reply, Request};
 use serde_json::{Value, json};
 
-const SESSION: &str = "the session's 32 random bytes, as 44 letters";
 const PASSPHRASE: &str = "Zwölf \"Boxkämpfer\" jagen";
 
 /// What each form carries, but for the session.
-fn forms() -> Vec<(&'static str, Value)> {
+pub fn forms() -> Vec<(&'static str, Value)> {
     vec![
         ("/outbound/see", json!({})),
         (
@@ -78,98 +78,17 @@ fn some() -> Outbound {
     }
 }
 
-impl Box {
-    fn outbound_post(&self, path: &str, mut contents: Value) -> (Value, AnswerKey) {
-        self.sealed_post(|token| {
-            contents["for"] = path.into();
-            contents["token"] = token.into();
-            contents
-        })
-    }
-
-    fn outbound(&self, path: &str, mut contents: Value) -> (Response, Value) {
-        contents["session"] = SESSION.into();
-        self.told(path, self.outbound_post(path, contents))
-    }
-}
-
 #[test]
 fn each_form_about_mail_to_others_reaches_the_supervisor_unchanged_and_its_answer_is_sealed() {
     let console = Box::start(Disk::Open);
     for (path, contents) in forms() {
         console.replies.send(Reply::Outbound(some())).unwrap();
-        let (response, told) = console.outbound(path, contents.clone());
+        let (response, told) = console.others(path, contents.clone());
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         assert_eq!(told["about"], Value::Null, "{path}");
         assert_eq!(told["outbound"], serde_json::to_value(some()).unwrap());
         assert!(!response.body.contains("example"), "{}", response.body);
         assert_eq!(asked(console.requests.recv().unwrap()), (path, contents));
-    }
-}
-
-#[test]
-fn a_form_about_mail_to_others_that_lacks_something_or_has_too_much_is_refused() {
-    let console = Box::start(Disk::Open);
-    for (path, contents) in forms() {
-        let whole = |mut contents: Value| {
-            contents["session"] = SESSION.into();
-            contents
-        };
-        let mut too_much = whole(contents.clone());
-        too_much["passphrase"] = PASSPHRASE.into();
-        let mut wrong = vec![contents.clone(), too_much];
-        for name in contents.as_object().unwrap().keys() {
-            let mut too_little = whole(contents.clone());
-            too_little.as_object_mut().unwrap().remove(name);
-            wrong.push(too_little);
-            let mut nonsense = whole(contents.clone());
-            nonsense[name] = 7.into();
-            wrong.push(nonsense);
-        }
-        for wrong in wrong {
-            let (body, _) = console.outbound_post(path, wrong);
-            assert_eq!(console.post(path, &body).status, 400, "{path}");
-        }
-        // A box made for one form, sent to another.
-        let (body, _) = console.outbound_post("/outbound/none", whole(contents.clone()));
-        assert_eq!(console.post(path, &body).status, 400, "{path}");
-        let (token, _) = console.page();
-        let mut clear = whole(contents);
-        clear["token"] = token.into();
-        assert_eq!(console.post(path, &clear).status, 400, "{path}");
-        assert_eq!(console.get(path).status, 303, "{path}");
-    }
-    assert!(console.asked_nothing());
-}
-
-#[test]
-fn another_site_cannot_touch_mail_to_others() {
-    let console = Box::start(Disk::Open);
-    for (path, mut contents) in forms() {
-        contents["session"] = SESSION.into();
-        let (body, _) = console.outbound_post(path, contents);
-        for header in ["Origin: http://example.org", "Sec-Fetch-Site: cross-site"] {
-            let headers = format!("Content-Type: application/json\r\n{header}");
-            let response = console.post_with(path, &headers, body.to_string().as_bytes());
-            assert_eq!(response.status, 403, "{path}: {header}");
-        }
-        let used = json!({ "token": "AAAA", "box": body["box"] });
-        assert_eq!(console.post(path, &used).status, 403, "{path}");
-    }
-    let foreign = console.send("GET /outbound HTTP/1.1\r\nHost: example.org", b"");
-    assert_eq!(foreign.status, 421);
-    assert!(console.asked_nothing());
-}
-
-#[test]
-fn the_page_of_mail_to_others_is_there_only_while_the_disk_is_open() {
-    let open = Box::start(Disk::Open).get("/outbound");
-    assert_eq!(open.status, 200);
-    assert!(open.body.contains("data-post=\"/outbound/prove\""));
-    for disk in [Disk::Unclaimed, Disk::Locked, Disk::Working, Disk::Missing] {
-        let response = Box::start(disk).get("/outbound");
-        assert_eq!(response.status, 303, "{disk:?}");
-        assert!(response.head.contains("\r\nlocation: /\r\n"), "{disk:?}");
     }
 }
 
