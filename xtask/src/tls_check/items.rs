@@ -101,22 +101,24 @@ impl Subject<'_> {
         (good, seen.join("; "))
     }
 
-    /// Passes when no handshake succeeds with any of these words.
+    /// Passes when the server refuses a handshake with each of these words.
     fn refuses(&self, tries: &[&[&str]]) -> Result<Verdict> {
-        let mut taken = Vec::new();
+        let mut odd = Vec::new();
         for words in tries {
-            if self.place.shake(words)?.done {
-                taken.push(words.join(" "));
+            let shaken = self.place.shake(words)?;
+            if !shaken.refused {
+                let what = if shaken.done { "taken" } else { "not tried" };
+                odd.push(format!("{what}: {}", words.join(" ")));
             }
         }
-        // A server that is not there refuses everything.
+        // A server that is not there takes nothing either.
         let alive = self.place.shake(&[])?.done;
-        let words = match (alive, taken.is_empty()) {
+        let words = match (alive, odd.is_empty()) {
             (false, _) => "no TLS at all".to_owned(),
             (true, true) => format!("{} refused", tries.len()),
-            (true, false) => format!("taken: {}", taken.join(", ")),
+            (true, false) => odd.join(", "),
         };
-        Ok((alive && taken.is_empty(), words))
+        Ok((alive && odd.is_empty(), words))
     }
 
     fn certificate(&self, words: &[&str]) -> Result<Option<String>> {

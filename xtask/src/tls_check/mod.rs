@@ -67,6 +67,7 @@ pub fn run() -> Result<()> {
     let world = probe::network(internet.namespace());
     let place = Place {
         network: world,
+        name: format!("box.{HOME}"),
         address: BOX.to_string(),
         port: 25,
         starttls: true,
@@ -84,6 +85,7 @@ pub fn run() -> Result<()> {
     for port in [465, 993] {
         let place = Place {
             network: format!("/proc/{}/ns/net", native.pid()),
+            name: format!("box.{HOME}"),
             address: AT_HOME.to_owned(),
             port,
             starttls: false,
@@ -175,6 +177,7 @@ fn controls(internet: &Internet, folder: &Path) -> Result<usize> {
             mx: domain.mx(),
             place: Place {
                 network: probe::network(internet.namespace()),
+                name: domain.mx(),
                 address: domain.address().to_string(),
                 port: 25,
                 starttls: true,

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 pub struct Place {
     /// The network namespace, a path that nsenter(1) takes.
     pub network: String,
+    /// The server's name.
+    pub name: String,
     /// The address, and its port.
     pub address: String,
     /// The port.
@@ -29,6 +31,9 @@ pub fn network(file: &std::fs::File) -> String {
 pub struct Shaken {
     /// Whether there is a connection under TLS.
     pub done: bool,
+    /// Whether the server has refused it, by an alert (RFC 8446 section 6.2). Neither is
+    /// the case when openssl itself would not try.
+    pub refused: bool,
     /// All that s_client said.
     pub said: String,
 }
@@ -56,7 +61,12 @@ impl Place {
         let said = fed(&mut command, "QUIT\r\n")?;
         // Without a cipher there was no handshake (s_client says `(NONE)` then).
         let done = said.contains("Cipher is ") && !said.contains("Cipher is (NONE)");
-        Ok(Shaken { done, said })
+        let refused = !done && said.contains("SSL alert number");
+        Ok(Shaken {
+            done,
+            refused,
+            said,
+        })
     }
 
     /// The server's certificate, in PEM; `None` when it shows none.

@@ -68,7 +68,7 @@ pub fn run(place: &Place, folder: &Path, words: &[&str]) -> Result<Vec<Finding>>
     if place.starttls {
         command.args(["--starttls", "smtp"]);
     }
-    command.arg(format!("box.home.example:{}", place.port));
+    command.arg(format!("{}:{}", place.name, place.port));
     let output = command.stdin(Stdio::null()).current_dir(folder).output();
     let output = output.context("nsenter (package util-linux), testssl (package testssl.sh)")?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
