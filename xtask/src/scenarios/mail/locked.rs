@@ -5,19 +5,20 @@
 //! limits of the manifest (cgroup-v2.rst). So has that of the process which a
 //! message is in while it is judged, and which is gone with its message.
 
-use super::internet::{BOX, MAIL};
+use super::internet::{BOX, MAIL, STRANGER};
 use super::letter::letter;
 use super::senders::swaks;
 use super::world::{World, wait_for_mail};
 use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
+use crate::bench::mail::{Route, smtp};
 use crate::qemu::Machine;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use init::console_sandbox;
 use manifest::{App, CapabilityKind, ChannelKind, Lifetime, Listen, Service};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpStream;
+use std::net::{SocketAddrV4, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,15 +100,67 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
             Ok(gone.then_some(()))
         },
     )?;
+    for service in app
+        .services
+        .iter()
+        .filter(|service| is_of_a_moment(service))
+    {
+        of_a_moment(&mut machine, &mut agent, &app, service)
+            .with_context(|| service.name.to_string())?;
+    }
     a_message_is_alone(&world, &mut machine, &mut agent, &app)
 }
 
-/// The ports at which a connection gets sandboxes of its own.
+/// A stranger from the internet gets a sandbox of a service that waits for nobody long,
+/// and it is confined and has its limits. At home somebody else may have its port.
+fn of_a_moment(
+    machine: &mut Machine,
+    agent: &mut Agent,
+    app: &App,
+    service: &Service,
+) -> Result<()> {
+    let listen = service.listen.first().context("it listens nowhere")?;
+    let route = Route {
+        from: STRANGER.address,
+        helo: STRANGER.name,
+        to: SocketAddrV4::new(BOX, listen.port),
+        sender: "",
+        recipient: "",
+    };
+    let stranger = smtp::connect(&route)?;
+    let own = Some(service.name.as_str());
+    let process = machine.wait_until("its process at work", LOOKING, |_| {
+        for name in sandboxes(agent).unwrap_or_default() {
+            if whose(app, &name) != own {
+                continue;
+            }
+            let members = format!("{CGROUPS}/email/{name}/cgroup.procs");
+            let pids = agent.ask_text(&["read", &members]).unwrap_or_default();
+            for pid in pids.lines() {
+                if let Ok(Some(process)) = process(agent, pid)
+                    && process.at_work
+                {
+                    return Ok(Some(process));
+                }
+            }
+        }
+        Ok(None)
+    })?;
+    is_confined(app, &process)?;
+    let expected = limits(service, service.limits.tasks, true);
+    limits_are(agent, &format!("email/{}", process.sandbox), &expected)?;
+    share_no_namespace(agent, &[process])?;
+    drop(stranger);
+    Ok(())
+}
+
+/// The ports at which a connection gets sandboxes of its own, which wait for a silent
+/// stranger until all have been looked at.
 fn fronts(app: &App) -> impl Iterator<Item = (&Service, &Listen)> {
     let fronts = app
         .services
         .iter()
-        .filter(|service| is_per_connection(service));
+        .filter(|service| is_per_connection(service) && !is_of_a_moment(service));
     fronts.flat_map(|service| service.listen.iter().map(move |listen| (service, listen)))
 }
 
@@ -140,11 +193,17 @@ fn is_dialled_inside(service: &Service) -> bool {
     is_per_connection(service) && passed
 }
 
+/// Whether it does not wait long for a stranger who says nothing.
+fn is_of_a_moment(service: &Service) -> bool {
+    matches!(service.lifetime, Lifetime::PerConnection { deadline } if deadline < LOOKING)
+}
+
 /// All of whom there are sandboxes while each port has a connection.
 fn all(app: &App) -> BTreeSet<String> {
     // What runs once has ended.
     let lasting = |service: &&Service| {
-        !matches!(service.lifetime, Lifetime::Once { .. }) && !is_dialled_inside(service)
+        let lasts = !matches!(service.lifetime, Lifetime::Once { .. });
+        lasts && !is_dialled_inside(service) && !is_of_a_moment(service)
     };
     let services = app.services.iter().filter(lasting);
     let services = services.map(|service| service.name.to_string());
@@ -174,7 +233,8 @@ fn at_work_for_each(machine: &mut Machine, agent: &mut Agent, app: &App) -> Resu
     let all = app
         .services
         .iter()
-        .filter(|service| is_per_connection(service) && !is_dialled_inside(service));
+        .filter(|service| is_per_connection(service))
+        .filter(|service| !is_dialled_inside(service) && !is_of_a_moment(service));
     let mut all: Vec<&str> = all.map(|service| service.name.as_str()).collect();
     all.sort_unstable();
     let found = machine.wait_until("a sandbox of each at work", LOOKING, |_| {
