@@ -2,6 +2,7 @@
 
 mod certificate;
 mod keys;
+mod power;
 mod reset;
 mod usb_key;
 
@@ -15,6 +16,7 @@ use crate::{clock, hostname, log};
 use control::{Damage, Refusal, Reply, Request, Secret, Status, wire};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use wifi_txt::SetupCodeLine;
 
 /// How long after power-on a box may be claimed without a setup code, seconds.
@@ -32,7 +34,7 @@ pub struct Office {
     recovery_key: Mutex<Option<bool>>,
     attempts: Mutex<Attempts>,
     people: PeopleStore,
-    power: Mutex<Option<Power>>,
+    power: power::Wish,
     /// What the console that runs has told of its certificate.
     certificate: Mutex<OneCertificate>,
     /// What is known of the card's damage.
@@ -52,7 +54,7 @@ impl Office {
             recovery_key: Mutex::default(),
             attempts: Mutex::new(Attempts::kept_in(attempts::FILE.into(), attempts::now())),
             people: PeopleStore::default(),
-            power: Mutex::default(),
+            power: power::Wish::default(),
             certificate: Mutex::default(),
             damage: Mutex::default(),
             at_work: Mutex::default(),
@@ -74,9 +76,9 @@ impl Office {
         *lock(&self.damage) = damage;
     }
 
-    /// What the owner asked for on the page since the last call.
+    /// What the owner asked for on the page since the last call, and was answered.
     pub fn take_power_request(&self) -> Option<Power> {
-        lock(&self.power).take()
+        self.power.take_answered(Instant::now())
     }
 
     /// Answers requests until the console closes its end or says something
@@ -365,7 +367,7 @@ impl Office {
     }
 
     fn power(&self, power: Power) -> Reply {
-        *lock(&self.power) = Some(power);
+        self.power.note(power, Instant::now());
         Reply::Done
     }
 
@@ -491,7 +493,7 @@ mod tests {
             recovery_key: Mutex::default(),
             attempts: Mutex::default(),
             people: PeopleStore::default(),
-            power: Mutex::default(),
+            power: power::Wish::default(),
             certificate: Mutex::default(),
             damage: Mutex::default(),
             at_work: Mutex::default(),
