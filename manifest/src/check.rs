@@ -295,6 +295,14 @@ fn fields_fit_the_lifetime(
         .iter()
         .filter(|channel| channel.socket == Some(raw::Socket::Pair))
         .count();
+    let when_used = raw
+        .provides
+        .iter()
+        .any(|channel| channel.socket == Some(raw::Socket::PairWhenUsed));
+    if when_used && (raw.provides.len() > 1 || !raw.uses.is_empty() || !raw.listen.is_empty()) {
+        let what = "what is made when it is used has that one channel and no other, and no port: nothing else could wait for it";
+        faults.add(&field("provides"), what);
+    }
     match raw.lifetime {
         PerMessage => {
             if raw
@@ -333,7 +341,7 @@ fn fields_fit_the_lifetime(
                 let what = "a per-connection service is made for one connection; give it one port, or one channel of kind \"passed\"";
                 faults.add(&field("provides"), what);
             }
-            if raw.listen.is_empty() && pairs == 0 && passed == 0 {
+            if raw.listen.is_empty() && pairs == 0 && passed == 0 && !when_used {
                 let what = "a per-connection service needs \"listen\", or a channel with \"kind: passed\" or \"socket: pair\"";
                 faults.add(&field("lifetime"), what);
             }
@@ -451,6 +459,15 @@ fn channel(
         }
         (raw::Kind::Connected, None, Some(raw::Socket::Pair)) => {
             let what = "a daemon has no end for each user; write \"socket: listening\"";
+            return wrong("socket", what, faults);
+        }
+        (raw::Kind::Connected, None, Some(raw::Socket::PairWhenUsed))
+            if lifetime == raw::Lifetime::PerConnection =>
+        {
+            ChannelKind::Connected(Server::PairWhenUsed)
+        }
+        (raw::Kind::Connected, None, Some(raw::Socket::PairWhenUsed)) => {
+            let what = "only what is made for one connection can be made when it is used; write \"socket: pair\" or \"socket: listening\"";
             return wrong("socket", what, faults);
         }
         (raw::Kind::Connected, ..) => {
@@ -741,7 +758,7 @@ fn channels_have_two_ends(services: &[Service], faults: &mut Faults<'_>) {
             let daemon = service.lifetime == Lifetime::Daemon;
             let provider = &provider.name;
             match channel.kind {
-                ChannelKind::Connected(Server::Pair) if daemon => {
+                ChannelKind::Connected(Server::Pair | Server::PairWhenUsed) if daemon => {
                     let what = format!(
                         "a daemon cannot use \"{name}\": {provider} lives no longer than one connection or message"
                     );

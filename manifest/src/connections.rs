@@ -169,8 +169,12 @@ pub(super) fn pairs_fit(services: &[Service], faults: &mut Faults<'_>) {
             let Some((provider, channel)) = found(name) else {
                 continue;
             };
-            let of_a_connection = channel.kind == ChannelKind::Connected(Server::Pair)
-                && matches!(provider.lifetime, Lifetime::PerConnection { .. });
+            let pair = matches!(
+                channel.kind,
+                ChannelKind::Connected(Server::Pair | Server::PairWhenUsed)
+            );
+            let of_a_connection =
+                pair && matches!(provider.lifetime, Lifetime::PerConnection { .. });
             if per_message && !of_a_connection {
                 let what = format!(
                     "a per-message service cannot use \"{name}\": {} serves more than its message; let a per-connection service provide it with \"socket: pair\"",

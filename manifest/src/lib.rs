@@ -101,6 +101,15 @@ pub struct Service {
     pub environment: Vec<(String, String)>,
 }
 
+impl Service {
+    /// Whether its sandbox is made when its user has said something to it
+    /// ([`Server::PairWhenUsed`]).
+    pub fn is_made_when_used(&self) -> bool {
+        let mut channels = self.provides.iter();
+        channels.any(|channel| channel.kind == ChannelKind::Connected(Server::PairWhenUsed))
+    }
+}
+
 /// A word of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
@@ -218,6 +227,9 @@ pub enum Server {
     Listening,
     /// It is given the other end of a pair of Unix stream sockets.
     Pair,
+    /// The same, and it is made when the user has said something, not before: most
+    /// connections of the user have nothing for it.
+    PairWhenUsed,
 }
 
 /// A port of the internet, never of the home network.

@@ -103,6 +103,7 @@ pub enum Kind {
 pub enum Socket {
     Listening,
     Pair,
+    PairWhenUsed,
 }
 
 #[derive(Debug, Deserialize)]

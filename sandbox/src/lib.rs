@@ -86,6 +86,7 @@ pub use spawn::{seal, spawn, spawn_prepared};
 pub use spec::{
     Access, Device, Dumpable, Entry, PathRule, Proc, Rlimits, Root, Spec, SpecError, WriteExecute,
 };
+pub use sys::bytes_to_read;
 pub use volumes::{Scratch, Volume};
 /// Is in every program that was built with the feature `weak`; in no product.
 pub use weak::MARKER as WEAK_MARKER;

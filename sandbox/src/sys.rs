@@ -372,6 +372,18 @@ pub(crate) fn loopback_up() -> Result<()> {
         .map(drop)
 }
 
+/// How many bytes wait in a stream socket to be read, without a look at them; 0 also
+/// when its other end is closed: ioctl FIONREAD, unix(7), tcp(7).
+///
+/// # Errors
+/// The kernel's, as for something that is no socket.
+pub fn bytes_to_read(socket: BorrowedFd<'_>) -> Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: this request writes one int, which outlives the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    Errno::result(done).map(|_| usize::try_from(count).unwrap_or_default())
+}
+
 /// Child: SIGPIPE kills again; Rust's runtime ignores it, and that is inherited.
 pub(crate) fn default_sigpipe() -> Result<()> {
     // SAFETY: SIG_DFL is no function of ours.

@@ -28,7 +28,7 @@ pub fn descriptors<'a>(app: &'a App, service: &'a Service) -> Vec<&'a str> {
     let provides = service.provides.iter().filter_map(|channel| {
         let passed = match channel.kind {
             ChannelKind::Connected(Server::Port(_)) | ChannelKind::Relay { .. } => false,
-            ChannelKind::Connected(Server::Pair | Server::Listening)
+            ChannelKind::Connected(Server::Pair | Server::PairWhenUsed | Server::Listening)
             | ChannelKind::Listener { .. }
             | ChannelKind::Passed { .. } => true,
         };

@@ -12,6 +12,7 @@ mod between;
 mod card;
 mod dialogue;
 mod files;
+mod forwarded;
 mod learned;
 mod loopback;
 mod message;
@@ -20,7 +21,9 @@ mod names;
 mod outgoing;
 mod page;
 mod policy;
+mod reports;
 mod typed;
+mod web;
 mod zygote;
 
 pub use authority::{dkim_sign, tls_sign};
@@ -28,6 +31,7 @@ pub use between::{channels, lmtp};
 pub use card::card;
 pub use dialogue::{command, path, wire};
 pub use files::{manifest, people, settings, syscalls, verity};
+pub use forwarded::forwarded;
 pub use learned::learned;
 pub use message::{content, message, seal};
 pub use mutate::{run, run_for};
@@ -35,14 +39,16 @@ pub use names::{names, proofs};
 pub use outgoing::{prepare, queue, sasl, submission};
 pub use page::{control, form, http, sealed};
 pub use policy::{socketmap, sts};
+pub use reports::report;
 pub use typed::typed;
+pub use web::request;
 pub use zygote::zygote;
 
 /// Takes any bytes; panics when something does not hold.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target, its seeds and its corpus.
-pub const ALL: [(&str, Check); 31] = [
+pub const ALL: [(&str, Check); 34] = [
     ("card", card),
     ("channels", channels),
     ("command", command),
@@ -50,6 +56,7 @@ pub const ALL: [(&str, Check); 31] = [
     ("control", control),
     ("dkim-sign", dkim_sign),
     ("form", form),
+    ("forwarded", forwarded),
     ("http", http),
     ("learned", learned),
     ("lmtp", lmtp),
@@ -61,6 +68,8 @@ pub const ALL: [(&str, Check); 31] = [
     ("prepare", prepare),
     ("proofs", proofs),
     ("queue", queue),
+    ("report", report),
+    ("request", request),
     ("sasl", sasl),
     ("seal", seal),
     ("sealed", sealed),

@@ -1,6 +1,7 @@
 //! A real Exim for one domain. Its configuration is the smallest that receives
 //! for the domain and sends where the names lead (Exim's specification,
-//! chapters 14, 15, 20, 26, 30 and 58); the rest are Exim's defaults.
+//! chapters 14, 15, 20, 26, 30 and 58); the rest are Exim's defaults. That of
+//! `exim.example` also relays for a customer (chapters 33 and 34): a smarthost.
 
 use crate::daemon::Daemon;
 use crate::domains::Domain;
@@ -35,7 +36,35 @@ pub(crate) fn start(host: &Host) -> Result<Daemon> {
     )
 }
 
+/// The login of a customer of `exim.example`, who may relay on [`PORTS`].
+pub const CUSTOMER: (&str, &str) = ("customer-25@exim.example", "a password: with words");
+/// 465 with TLS from the first byte, 587 with STARTTLS.
+const PORTS: [u16; 2] = [465, 587];
+
+/// The lines of the main part, of the list for recipients, and of the end.
+fn relay(domain: Domain) -> [String; 3] {
+    if domain != Domain::Exim {
+        return Default::default();
+    }
+    let [wrapped, other] = PORTS;
+    let (login, password) = CUSTOMER;
+    let main = format!(
+        "daemon_smtp_ports = 25 : {wrapped} : {other}\n\
+         tls_on_connect_ports = {wrapped}\n\
+         auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}\n"
+    );
+    // A colon is doubled in a list only.
+    let end = format!(
+        "begin authenticators\n\
+         plain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n  \
+         server_set_id = $auth2\n  server_condition = \
+         ${{if and{{{{eq{{$auth2}}{{{login}}}}}{{eq{{$auth3}}{{{password}}}}}}}}}\n"
+    );
+    [main, "  accept\n    authenticated = *\n".into(), end]
+}
+
 fn configuration(domain: Domain, place: &str) -> String {
+    let [main, customers, end] = relay(domain);
     let signed = match domain {
         Domain::Strict => format!(
             "  dkim_domain = {domain}\n  dkim_selector = {SELECTOR}\n  \
@@ -59,10 +88,11 @@ fn configuration(domain: Domain, place: &str) -> String {
          tls_privatekey = {place}/key.pem\n\
          acl_smtp_rcpt = recipient\n\
          acl_smtp_data = accept\n\
-         begin acl\n\
+         {main}begin acl\n\
          recipient:\n  \
          deny\n    local_parts = unknown\n    message = 5.1.1 nobody has this address\n  \
-         accept\n    domains = {domain}\n  \
+         accept\n    domains = {domain}\n\
+         {customers}  \
          deny\n    message = 5.7.1 no relay\n\
          begin routers\n\
          here:\n  driver = accept\n  domains = {domain}\n  transport = keep\n\
@@ -73,7 +103,7 @@ fn configuration(domain: Domain, place: &str) -> String {
          envelope_to_add\n  delivery_date_add\n\
          smtp:\n  driver = smtp\n  tls_verify_certificates = {WORLD}/authority.pem\n{signed}\
          begin retry\n\
-         * * F,2h,1m\n",
+         * * F,2h,1m\n{end}",
         mx = domain.mx(),
     )
 }

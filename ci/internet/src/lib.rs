@@ -43,6 +43,7 @@ mod zones;
 
 pub use daemon::Daemon;
 pub use domains::{Domain, Program};
+pub use exim::CUSTOMER as SMARTHOST_CUSTOMER;
 pub use greylist::PATIENCE;
 pub use host::Host;
 pub use postfix::make_queue;

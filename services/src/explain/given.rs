@@ -79,7 +79,7 @@ impl Given {
             (channels.iter().map(held).collect(), None)
         };
         Ok(Self {
-            lives: lives(service.lifetime),
+            lives: lives(service),
             descriptors,
             egress: egress(service),
             reasons: service
@@ -93,11 +93,15 @@ impl Given {
     }
 }
 
-fn lives(lifetime: Lifetime) -> String {
-    let (what, deadline) = match lifetime {
+fn lives(service: &Service) -> String {
+    let (what, deadline) = match service.lifetime {
         Lifetime::Daemon => {
             return "It lives as long as the app, and is started again when it dies.".into();
         }
+        Lifetime::PerConnection { deadline } if service.is_made_when_used() => (
+            "One is made for each connection that has something for it",
+            deadline,
+        ),
         Lifetime::PerConnection { deadline } => ("One is made for each connection", deadline),
         Lifetime::PerMessage { deadline } => (
             "It is loaded once, without mail; each message gets a child",
@@ -161,7 +165,7 @@ fn used(provider: &str, kind: ChannelKind) -> String {
             format!("a connection to {provider}, dialled for it inside {provider}, port {port}")
         }
         ChannelKind::Connected(Server::Listening) => format!("a connection to {provider}"),
-        ChannelKind::Connected(Server::Pair) => {
+        ChannelKind::Connected(Server::Pair | Server::PairWhenUsed) => {
             format!("one end of a pair of sockets; {provider} has the other")
         }
         ChannelKind::Listener { port } | ChannelKind::Passed { port } => {
@@ -181,7 +185,7 @@ fn provided(users: &str, channel: &Channel) -> String {
         ChannelKind::Connected(Server::Listening) => {
             format!("a socket that listens for connections of {users}")
         }
-        ChannelKind::Connected(Server::Pair) => {
+        ChannelKind::Connected(Server::Pair | Server::PairWhenUsed) => {
             format!("one end of a pair of sockets; {users} has the other")
         }
         ChannelKind::Listener { port } => {

@@ -33,6 +33,7 @@ mod sandboxes;
 mod slots;
 mod takers;
 mod visit;
+mod when_used;
 mod zygotes;
 
 pub use journal::Journal;

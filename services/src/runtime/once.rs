@@ -4,6 +4,7 @@ use super::{RuntimeError, Shared, journal};
 use manifest::{Lifetime, Service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::{Child, Exit};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Runs `service` to its end.
@@ -32,6 +33,15 @@ pub(super) fn run(shared: &Shared, service: &Service) -> Result<(), RuntimeError
 /// # Errors
 /// What the kernel says.
 pub(super) fn wait(child: &mut Child, end: Instant) -> Result<Option<Exit>, RuntimeError> {
+    wait_beside(child, &[], end)
+}
+
+/// As [`wait`], and no longer than until one of `others` can be read.
+pub(super) fn wait_beside(
+    child: &mut Child,
+    others: &[BorrowedFd<'_>],
+    end: Instant,
+) -> Result<Option<Exit>, RuntimeError> {
     let failed = |errno: nix::errno::Errno| RuntimeError::Io {
         what: child_name(errno),
         source: errno.into(),
@@ -47,9 +57,18 @@ pub(super) fn wait(child: &mut Child, end: Instant) -> Result<Option<Exit>, Runt
         // Rounded up, or the last millisecond would be spent spinning.
         let left = left.min(Duration::from_secs(3600)).as_millis() + 1;
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(child.pidfd(), PollFlags::POLLIN)], left) {
+        let watched = [child.pidfd()].into_iter().chain(others.iter().copied());
+        let mut watched: Vec<PollFd<'_>> = watched
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        match poll(&mut watched, left) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(failed(errno)),
+        }
+        let mut ready = watched.iter().map(|fd| fd.any().unwrap_or(false));
+        let ended = ready.next().unwrap_or(false);
+        if !ended && ready.any(|ready| ready) {
+            return Ok(None);
         }
     }
 }

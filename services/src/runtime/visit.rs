@@ -4,10 +4,12 @@
 //! A [`Set`] is what there is of that before there is a connection: the children
 //! for its message forked and in their cgroups, the pairs made, and each sandbox
 //! sealed. What is dialled is added when it is used, and the connection last. A
-//! set is used by value, so once.
+//! set is used by value, so once. What few connections need is made when its user
+//! has said something to it ([`when_used`](super::when_used)).
 
 use super::message::MessageChild;
 use super::receipt::{self, End, Receipt};
+use super::when_used::{Made, Waiting};
 use super::{RuntimeError, Shared, journal, once};
 use crate::descriptors::{FIRST, descriptors};
 use manifest::{Channel, ChannelKind, Lifetime, Server, Service};
@@ -42,6 +44,7 @@ pub(super) struct Set {
     /// The service of each sandbox, providers first, the front last.
     members: Vec<(String, Sealed)>,
     messages: Vec<MessageChild>,
+    waiting: Vec<Waiting>,
 }
 
 /// A set at work. Dropping it kills and removes all of it.
@@ -55,6 +58,8 @@ pub(super) struct Visit {
     peer: Option<IpAddr>,
     children: Vec<Child>,
     messages: Vec<MessageChild>,
+    /// What is not made yet.
+    waiting: Vec<Waiting>,
 }
 
 impl Set {
@@ -71,6 +76,7 @@ impl Set {
             ends: Ends::new(),
             members: Vec::new(),
             messages: Vec::new(),
+            waiting: Vec::new(),
         };
         let all = reached(shared, front)?;
         // First the pairs between members, some of which a child is handed.
@@ -85,10 +91,12 @@ impl Set {
             }
         }
         for member in all.into_iter().rev().filter(|member| is_member(member)) {
-            let count = descriptors(&shared.app, member).len();
-            let numbers = (FIRST..).take(count);
-            let targets: Vec<RawFd> = [2].into_iter().chain(numbers).collect();
-            let sealed = shared.seal(member, &set.number.to_string(), &targets)?;
+            if member.is_made_when_used() {
+                let end = set.take(member, member.provides[0].name.as_str())?;
+                set.waiting.push(Waiting::new(member, set.number, end));
+                continue;
+            }
+            let sealed = seal(shared, member, set.number)?;
             set.members.push((member.name.to_string(), sealed));
         }
         for message in &mut set.messages {
@@ -193,15 +201,14 @@ impl Set {
             peer: connection.peer_addr().ok().map(|peer| peer.ip()),
             children: Vec::new(),
             messages: std::mem::take(&mut self.messages),
+            waiting: std::mem::take(&mut self.waiting),
         };
         for (name, sealed) in std::mem::take(&mut self.members) {
             let member = service(shared, &name)?;
-            let errors = journal::standard_error(&shared.journal, sealed.name())?;
-            let mut fds: Vec<(OwnedFd, RawFd)> = vec![(errors, 2)];
-            for (wanted, at) in descriptors(&shared.app, member).into_iter().zip(FIRST..) {
-                fds.push((self.take(member, wanted)?, at));
-            }
-            visit.children.push(sealed.start(fds)?);
+            let wanted = descriptors(&shared.app, member);
+            let ends = wanted.into_iter().map(|wanted| self.take(member, wanted));
+            let ends = ends.collect::<Result<Vec<OwnedFd>, _>>()?;
+            visit.children.push(unseal(shared, sealed, ends)?);
         }
         Ok(visit)
     }
@@ -216,7 +223,7 @@ impl Visit {
     pub(super) fn finish(mut self, shared: &Shared, end: Instant) -> Result<(), RuntimeError> {
         let (mut until, mut ends, mut odd) = (end, Vec::new(), Vec::new());
         // The last one started is the front.
-        while let Some(mut child) = self.children.pop() {
+        while let Some(mut child) = self.next_child(shared) {
             let name = child.name().to_owned();
             let how = self.wait(shared, &mut child, until)?;
             match how {
@@ -259,6 +266,24 @@ impl Visit {
         }
     }
 
+    /// The one to wait for next: what was made last of all is the last.
+    fn next_child(&mut self, shared: &Shared) -> Option<Child> {
+        // What ended a moment ago may have said something to what is not made yet.
+        self.make_what_is_used(shared);
+        self.children.pop()
+    }
+
+    fn make_what_is_used(&mut self, shared: &Shared) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.make(shared) {
+                Ok(Made::NotYet(waiting)) => self.waiting.push(waiting),
+                Ok(Made::Now(child)) => self.children.insert(0, child),
+                Ok(Made::Never) => {}
+                Err(error) => shared.journal.event(&error.to_string()),
+            }
+        }
+    }
+
     /// Waits for the end of `child`, at most until `end`, and looks after the
     /// messages meanwhile.
     fn wait(
@@ -268,9 +293,12 @@ impl Visit {
         end: Instant,
     ) -> Result<End, RuntimeError> {
         loop {
-            if let Some(exit) = once::wait(child, end.min(Instant::now() + LOOK))? {
+            let look = end.min(Instant::now() + LOOK);
+            let used: Vec<_> = self.waiting.iter().map(AsFd::as_fd).collect();
+            if let Some(exit) = once::wait_beside(child, &used, look)? {
                 return Ok(End::Exit(exit));
             }
+            self.make_what_is_used(shared);
             if shared.is_stopping() {
                 return Ok(End::Killed);
             }
@@ -290,7 +318,35 @@ fn is_member(service: &Service) -> bool {
 }
 
 fn is_pair(channel: &Channel) -> bool {
-    channel.kind == ChannelKind::Connected(Server::Pair)
+    matches!(
+        channel.kind,
+        ChannelKind::Connected(Server::Pair | Server::PairWhenUsed)
+    )
+}
+
+/// A sealed sandbox of `service` for the connection of this number.
+pub(super) fn seal(
+    shared: &Shared,
+    service: &Service,
+    number: u64,
+) -> Result<Sealed, RuntimeError> {
+    let count = descriptors(&shared.app, service).len();
+    let numbers = (FIRST..).take(count);
+    let targets: Vec<RawFd> = [2].into_iter().chain(numbers).collect();
+    shared.seal(service, &number.to_string(), &targets)
+}
+
+/// Starts it with `ends`, in the order of its descriptors.
+pub(super) fn unseal(
+    shared: &Shared,
+    sealed: Sealed,
+    ends: Vec<OwnedFd>,
+) -> Result<Child, RuntimeError> {
+    let errors = journal::standard_error(&shared.journal, sealed.name())?;
+    let fds = [(errors, 2)]
+        .into_iter()
+        .chain(ends.into_iter().zip(FIRST..));
+    Ok(sealed.start(fds.collect())?)
 }
 
 /// `front` and every service that is made for the same connection, or for its

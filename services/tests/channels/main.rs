@@ -7,6 +7,7 @@ mod sets;
 mod support;
 mod turned_away;
 mod visited;
+mod when_used;
 
 use std::io::Read;
 use std::time::{Duration, Instant};

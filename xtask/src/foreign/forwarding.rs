@@ -266,13 +266,19 @@ fn send(
     host.send(&from, &to, message.as_bytes())
 }
 
-fn of_sentence(meeting: &Meeting, domain: Domain, sentence: &str) -> Result<Vec<Received>> {
+/// What arrived there with this sentence.
+pub(super) fn of_sentence(
+    meeting: &Meeting,
+    domain: Domain,
+    sentence: &str,
+) -> Result<Vec<Received>> {
     let mut received = meeting.internet.host(domain).received()?;
     received.retain(|one| String::from_utf8_lossy(&one.message).contains(sentence));
     Ok(received)
 }
 
-fn arrives(meeting: &Meeting, domain: Domain, sentence: &str) -> Result<Received> {
+/// Waits for the one message with this sentence.
+pub(super) fn arrives(meeting: &Meeting, domain: Domain, sentence: &str) -> Result<Received> {
     until(meeting, sentence, || {
         of_sentence(meeting, domain, sentence).is_ok_and(|found| !found.is_empty())
     })?;

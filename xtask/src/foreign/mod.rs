@@ -1,8 +1,8 @@
 //! Mail with the mail systems of others, natively: the app's real services
 //! (`ci/native`) on an internet that is made for the test (`ci/internet`), in
 //! which Postfix, Exim and OpenSMTPD run domains of their own. Mail comes in
-//! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]) on one internet
-//! with one box; a sender sees the box's policy ([`own_policy`]), and all of its records
+//! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]), or goes by a
+//! provider's server ([`smarthost`]), on one internet with one box; a sender sees the box's policy ([`own_policy`]), and all of its records
 //! ([`own_records`]).
 
 mod client;
@@ -14,6 +14,7 @@ mod own_records;
 mod queue;
 mod reports;
 mod sieve;
+mod smarthost;
 
 pub use outbound::records;
 
@@ -102,6 +103,8 @@ pub fn run() -> Result<()> {
     eprintln!("    forwarding done after {:.1?}", begun.elapsed());
     outbound::run(&meeting)?;
     eprintln!("    outbound done after {:.1?}", begun.elapsed());
+    smarthost::run(&meeting)?;
+    eprintln!("    smarthost done after {:.1?}", begun.elapsed());
     meeting.native.stop()
 }
 

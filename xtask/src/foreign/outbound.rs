@@ -136,6 +136,11 @@ pub fn run(meeting: &Meeting) -> Result<()> {
 
 /// The box's DKIM keys stand in the names, as its owner would put them there.
 fn publish_keys(meeting: &Meeting) -> Result<()> {
+    meeting.internet.publish(&home_records(meeting)?)
+}
+
+/// What the names have of the box then.
+pub(super) fn home_records(meeting: &Meeting) -> Result<String> {
     let path = meeting.options.volumes.join(format!("dkim/{HOME}/records"));
     let end = Instant::now() + LIMIT;
     let text = loop {
@@ -144,7 +149,7 @@ fn publish_keys(meeting: &Meeting) -> Result<()> {
             read => break read.with_context(|| path.display().to_string())?,
         }
     };
-    meeting.internet.publish(&records(&text)?)
+    records(&text)
 }
 
 /// The zone of the box's domain, with these records of its keys.

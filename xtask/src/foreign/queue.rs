@@ -1,13 +1,13 @@
 //! The box's Postfix, pushed by the test, so that hours need not pass.
 
-use super::Meeting;
+use super::{LIMIT, Meeting, STEP};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What postqueue(1) tells the queue manager for `-f`: no server counts as dead, all
 /// messages, those that were put off too (mail_proto.h in Postfix).
@@ -50,6 +50,26 @@ pub(super) fn make_hours_short(meeting: &Meeting) -> Result<()> {
     // The queue manager of before ends, and the next one begins.
     std::thread::sleep(Duration::from_secs(6));
     Ok(())
+}
+
+/// Has it start again, as the supervisor does when the owner has set something that it
+/// reads when it starts.
+pub(super) fn restart(meeting: &Meeting) -> Result<()> {
+    let before = on_host(meeting, master(meeting)?)?;
+    kill(before, Signal::SIGTERM)?;
+    let end = Instant::now() + LIMIT;
+    loop {
+        let now = master(meeting).and_then(|pid| on_host(meeting, pid));
+        if now.is_ok_and(|now| now != before) {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < end,
+            "Postfix did not start again:\n{}",
+            meeting.journal()
+        );
+        std::thread::sleep(STEP);
+    }
 }
 
 /// The pid of Postfix's master, as the box counts.

@@ -94,6 +94,19 @@ fn main() -> Result<(), Box<dyn Error>> {
                     writeln!(stranger, "{text}")?;
                 }
             }
+            "leave" => {
+                let mut line = String::new();
+                let stranger = TcpStream::from(take("connection")?);
+                BufReader::new(stranger).read_line(&mut line)?;
+                // Nobody waits for an answer, and an empty line is nothing to leave.
+                let left = line.strip_suffix('\n').filter(|words| !words.is_empty());
+                TcpStream::from(take(channel)?).write_all(left.unwrap_or_default().as_bytes())?;
+            }
+            "hear" => {
+                let mut line = String::new();
+                BufReader::new(TcpStream::from(take(channel)?)).read_line(&mut line)?;
+                eprintln!("{me} heard {}", line.trim_end());
+            }
             "report" => {
                 let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
                 eprintln!("report open={open:?} names={names}");

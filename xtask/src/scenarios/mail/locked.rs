@@ -203,7 +203,10 @@ fn all(app: &App) -> BTreeSet<String> {
     // What runs once has ended.
     let lasting = |service: &&Service| {
         let lasts = !matches!(service.lifetime, Lifetime::Once { .. });
-        lasts && !is_dialled_inside(service) && !is_of_a_moment(service)
+        lasts
+            && !is_dialled_inside(service)
+            && !is_of_a_moment(service)
+            && !service.is_made_when_used()
     };
     let services = app.services.iter().filter(lasting);
     let services = services.map(|service| service.name.to_string());
