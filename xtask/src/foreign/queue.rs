@@ -24,7 +24,14 @@ maximal_backoff_time = 2s
 /// Has it try all that waits at once.
 pub(super) fn flush(meeting: &Meeting) -> Result<()> {
     let path = meeting.options.volumes.join("queue/public/qmgr");
-    let mut manager = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
+    let end = Instant::now() + LIMIT;
+    let mut manager = loop {
+        match UnixStream::connect(&path) {
+            // Postfix has just started.
+            Err(_) if Instant::now() < end => std::thread::sleep(STEP),
+            connected => break connected.with_context(|| path.display().to_string())?,
+        }
+    };
     manager.write_all(FLUSH)?;
     Ok(())
 }
