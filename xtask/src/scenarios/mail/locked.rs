@@ -193,6 +193,12 @@ fn is_dialled_inside(service: &Service) -> bool {
     is_per_connection(service) && passed
 }
 
+/// Whether a stranger who says nothing has one for as long as he likes. What is made when
+/// its user has something for it is looked at by services/tests/enforced.rs.
+fn waits_for_the_silent(service: &Service) -> bool {
+    !is_dialled_inside(service) && !is_of_a_moment(service) && !service.is_made_when_used()
+}
+
 /// Whether it does not wait long for a stranger who says nothing.
 fn is_of_a_moment(service: &Service) -> bool {
     matches!(service.lifetime, Lifetime::PerConnection { deadline } if deadline < LOOKING)
@@ -203,10 +209,7 @@ fn all(app: &App) -> BTreeSet<String> {
     // What runs once has ended.
     let lasting = |service: &&Service| {
         let lasts = !matches!(service.lifetime, Lifetime::Once { .. });
-        lasts
-            && !is_dialled_inside(service)
-            && !is_of_a_moment(service)
-            && !service.is_made_when_used()
+        lasts && waits_for_the_silent(service)
     };
     let services = app.services.iter().filter(lasting);
     let services = services.map(|service| service.name.to_string());
@@ -236,8 +239,7 @@ fn at_work_for_each(machine: &mut Machine, agent: &mut Agent, app: &App) -> Resu
     let all = app
         .services
         .iter()
-        .filter(|service| is_per_connection(service))
-        .filter(|service| !is_dialled_inside(service) && !is_of_a_moment(service));
+        .filter(|service| is_per_connection(service) && waits_for_the_silent(service));
     let mut all: Vec<&str> = all.map(|service| service.name.as_str()).collect();
     all.sort_unstable();
     let found = machine.wait_until("a sandbox of each at work", LOOKING, |_| {
