@@ -620,6 +620,13 @@ fn the_zygote_has_the_allocator_that_keeps_what_a_scan_writes_together() {
     let maps = format!("/proc/{}/maps", running.sandbox.pid());
     let maps = fs::read_to_string(maps).unwrap();
     assert!(maps.contains("/libjemalloc.so.2"), "{maps}");
+    // And it takes memory as a whole, which can be huge pages, and not as it is needed:
+    // proc_pid_maps(5), what has no file and no permission.
+    let mut reserved = maps.lines().filter(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() == 5 && words[1] == "---p"
+    });
+    assert_eq!(reserved.next(), None, "{maps}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn spec(root: &Path, rules: Option<&Path>) -> Spec {
             rule("/usr/share", Access::Read),
             rule("/etc", Access::Read),
             rule("/rules", Access::Read),
+            rule("/proc", Access::Read),
         ],
         policy: load_str("spamassassin.seccomp", POLICY).unwrap(),
         write_execute: WriteExecute::Refused,
