@@ -27,10 +27,24 @@ pub(super) const PICTURES: &[&str] = &[
     "people-locked",
     "people",
     "people-twice",
+    "addresses",
+    "inbound",
+    "outbound",
+    "records",
+    "reports",
     "people-remove",
     "keys",
     "forgot",
     "locked",
+];
+/// The pages on mail, and what each says to whoever has given the passphrase, on
+/// whichever of them.
+const ON_MAIL: [(&str, &str); 5] = [
+    ("addresses", "For the same people"),
+    ("inbound", "Refused because they use no TLS"),
+    ("outbound", "There is no exception"),
+    ("records", "example.org"),
+    ("reports", "No report has come yet"),
 ];
 /// Making the disk, on a busy host.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -84,7 +98,7 @@ pub(super) fn run(lab: &Lab, folder: &Path) -> Result<()> {
     browser.wait_for_text("is unlocked", LIMIT)?;
     fits(&browser, folder, "open")?;
 
-    people(&browser, folder, PASSPHRASE)?;
+    people(&browser, folder, &page, PASSPHRASE)?;
     for (line, count) in [
         ("people: wrong passphrase", 1),
         ("people: the passphrase was proved", 1),
@@ -205,7 +219,7 @@ fn recover(machine: &Machine, browser: &Browser, folder: &Path, words: &[String]
 
 /// From the front page of an open box: the passphrase, then somebody comes, gets
 /// another password and goes.
-fn people(browser: &Browser, folder: &Path, passphrase: &str) -> Result<()> {
+fn people(browser: &Browser, folder: &Path, page: &str, passphrase: &str) -> Result<()> {
     let prove = |passphrase: &str| -> Result<()> {
         browser.type_into("#prove [data-field=passphrase]", passphrase)?;
         browser.click("#prove button")
@@ -236,6 +250,10 @@ fn people(browser: &Browser, folder: &Path, passphrase: &str) -> Result<()> {
     browser.wait_for_text("exists already", LIMIT)?;
     fits(browser, folder, "people-twice")?;
 
+    on_mail(browser, folder, page)?;
+    browser.open(&format!("{page}people"))?;
+    browser.wait_for_text(ADDRESS, LIMIT)?;
+
     browser.click("#list details summary")?;
     browser.type_into("#list [data-field=password]", SECOND_PASSWORD)?;
     browser.click("#list form button")?;
@@ -245,6 +263,16 @@ fn people(browser: &Browser, folder: &Path, passphrase: &str) -> Result<()> {
     fits(browser, folder, "people-remove")?;
     browser.click("#list [data-post='/people/remove'] button")?;
     browser.wait_for_text("Nobody has an address yet", LIMIT)
+}
+
+/// The pages on mail while somebody has an address.
+fn on_mail(browser: &Browser, folder: &Path, page: &str) -> Result<()> {
+    for (name, words) in ON_MAIL {
+        browser.open(&format!("{page}{name}"))?;
+        browser.wait_for_text(words, LIMIT)?;
+        fits(browser, folder, name)?;
+    }
+    Ok(())
 }
 
 /// The picture stays when the test fails.
