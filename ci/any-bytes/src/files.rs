@@ -59,7 +59,9 @@ pub fn settings(input: &[u8]) {
         let Ok(Some(host)) = Smarthost::read(folder) else {
             return;
         };
-        assert!(!format!("{host:?}").contains(&host.password) || host.password.len() < 8);
+        let mut other = host.clone();
+        other.password = "another".into();
+        assert_eq!(format!("{host:?}"), format!("{other:?}"));
         if host.check().is_ok() {
             let text = main_cf("box.example", &settings, Some(&host), place);
             assert!(lawful(&text) && text.contains("\nrelayhost = ["), "{text}");
