@@ -223,7 +223,7 @@ impl Visit {
     pub(super) fn finish(mut self, shared: &Shared, end: Instant) -> Result<(), RuntimeError> {
         let (mut until, mut ends, mut odd) = (end, Vec::new(), Vec::new());
         // The last one started is the front.
-        while let Some(mut child) = self.next_child(shared) {
+        while let Some(mut child) = self.children.pop() {
             let name = child.name().to_owned();
             let how = self.wait(shared, &mut child, until)?;
             match how {
@@ -266,13 +266,7 @@ impl Visit {
         }
     }
 
-    /// The one to wait for next: what was made last of all is the last.
-    fn next_child(&mut self, shared: &Shared) -> Option<Child> {
-        // What ended a moment ago may have said something to what is not made yet.
-        self.make_what_is_used(shared);
-        self.children.pop()
-    }
-
+    /// What is made now is waited for last of all.
     fn make_what_is_used(&mut self, shared: &Shared) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.make(shared) {
@@ -295,10 +289,12 @@ impl Visit {
         loop {
             let look = end.min(Instant::now() + LOOK);
             let used: Vec<_> = self.waiting.iter().map(AsFd::as_fd).collect();
-            if let Some(exit) = once::wait_beside(child, &used, look)? {
+            let exit = once::wait_beside(child, &used, look)?;
+            // Also of what has ended: it may have said something just before.
+            self.make_what_is_used(shared);
+            if let Some(exit) = exit {
                 return Ok(End::Exit(exit));
             }
-            self.make_what_is_used(shared);
             if shared.is_stopping() {
                 return Ok(End::Killed);
             }

@@ -2,7 +2,8 @@
 //! (`ci/native`) on an internet that is made for the test (`ci/internet`), in
 //! which Postfix, Exim and OpenSMTPD run domains of their own. Mail comes in
 //! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]), or goes by a
-//! provider's server ([`smarthost`]), on one internet with one box; a sender sees the box's policy ([`own_policy`]), and all of its records
+//! provider's server ([`smarthost`]), on one internet with one box; a sender sees the box's
+//! policy ([`own_policy`]), and all of its records
 //! ([`own_records`]).
 
 mod client;

@@ -46,14 +46,19 @@ fn to(domain: Domain) -> String {
     format!("ada@{domain}")
 }
 
-fn send(meeting: &Meeting, domain: Domain, number: usize, sentence: &str) -> Result<()> {
+fn send(meeting: &Meeting, domain: Domain, (number, sentence): (usize, &str)) -> Result<()> {
     let message = letter(&meeting.anna, &to(domain), number, sentence);
     client::send(meeting, Client::Curl, &meeting.anna, &to(domain), &message)
 }
 
 /// It is there, from the smarthost, with both of the box's signatures; the smarthost
 /// knew its customer, and had proved itself.
-fn came_by_it(meeting: &Meeting, domain: Domain, port: Port, sentence: &str) -> Result<()> {
+fn came_by_it(
+    meeting: &Meeting,
+    domain: Domain,
+    port: Port,
+    (letter, sentence): (usize, &str),
+) -> Result<()> {
     let (name, number) = (SERVER.mx(), port.number());
     let received = forwarding::arrives(meeting, domain, sentence)?;
     let text = String::from_utf8_lossy(&received.message).into_owned();
@@ -69,8 +74,11 @@ fn came_by_it(meeting: &Meeting, domain: Domain, port: Port, sentence: &str) -> 
     logged(meeting, &["Verified", &sealed])?;
     let host = meeting.internet.host(SERVER);
     let arrival = format!("A=plain:{}", SMARTHOST_CUSTOMER.0);
-    let from = format!("<= {}", meeting.anna);
-    host.wait_for_log(&[&from, "X=TLS", &arrival], super::LIMIT)
+    let (from, id) = (
+        format!("<= {}", meeting.anna),
+        format!("id={letter}.letters@"),
+    );
+    host.wait_for_log(&[&from, "X=TLS", &arrival, &id], super::LIMIT)
         .map(drop)
 }
 
@@ -80,17 +88,17 @@ fn stays(meeting: &Meeting, domain: Domain, sentence: &str) -> Result<()> {
     Ok(())
 }
 
-const BY_LOGIN: &str = "The heron shows its ring to the ferryman.";
+const BY_LOGIN: (usize, &str) = (401, "The heron shows its ring to the ferryman.");
 
 fn a_login_that_is_refused_holds_mail(meeting: &Meeting) -> Result<()> {
     choose(meeting, &SERVER.mx(), Port::StartTls, "another password")?;
-    send(meeting, Domain::Dane, 401, BY_LOGIN)?;
+    send(meeting, Domain::Dane, BY_LOGIN)?;
     let to = format!("to=<{}>", to(Domain::Dane));
     logged(
         meeting,
         &[&to, "status=deferred", "SASL authentication failed"],
     )?;
-    stays(meeting, Domain::Dane, BY_LOGIN)
+    stays(meeting, Domain::Dane, BY_LOGIN.1)
 }
 
 fn its_customer_s_mail_goes_by_it(meeting: &Meeting) -> Result<()> {
@@ -100,15 +108,15 @@ fn its_customer_s_mail_goes_by_it(meeting: &Meeting) -> Result<()> {
 }
 
 fn tls_from_the_first_byte(meeting: &Meeting) -> Result<()> {
-    let sentence = "The heron crosses under a closed sail.";
+    let letter = (402, "The heron crosses under a closed sail.");
     choose(
         meeting,
         &SERVER.mx(),
         Port::ImplicitTls,
         SMARTHOST_CUSTOMER.1,
     )?;
-    send(meeting, Domain::Postfix, 402, sentence)?;
-    came_by_it(meeting, Domain::Postfix, Port::ImplicitTls, sentence)
+    send(meeting, Domain::Postfix, letter)?;
+    came_by_it(meeting, Domain::Postfix, Port::ImplicitTls, letter)
 }
 
 /// Neither mail nor login goes to a server with a certificate for another name; without
@@ -119,7 +127,7 @@ fn another_name_gets_nothing(meeting: &Meeting) -> Result<()> {
     meeting.internet.publish(&records)?;
     let name = format!("{OTHER_NAME}.{HOME}");
     choose(meeting, &name, Port::StartTls, SMARTHOST_CUSTOMER.1)?;
-    send(meeting, Domain::OpenSmtpd, 403, sentence)?;
+    send(meeting, Domain::OpenSmtpd, (403, sentence))?;
     let to = format!("to=<{}>", to(Domain::OpenSmtpd));
     logged(
         meeting,

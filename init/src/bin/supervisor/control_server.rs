@@ -76,7 +76,8 @@ impl Office {
         *lock(&self.damage) = damage;
     }
 
-    /// What the owner asked for on the page since the last call, and was answered.
+    /// What the owner asked for on the page since the last call, when its answer has had
+    /// its time.
     pub fn take_power_request(&self) -> Option<Power> {
         self.power.take_answered(Instant::now())
     }
