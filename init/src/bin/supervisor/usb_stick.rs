@@ -19,6 +19,10 @@ const MOUNT_POINT: &str = "/run/projectx/stick";
 const DRIVERS: [&str; 4] = ["xhci_pci", "usb_storage", "uas", "sd_mod"];
 /// How long a stick takes from its driver to its partitions (usb-storage waits a second).
 const APPEARS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a stick may show no FAT, as the kernel shows a disk before it has read its
+/// partitions, and a partition before its node is in `/dev`.
+const READABLE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The key: 256 bits in hexadecimal digits.
 const DIGITS: usize = 64;
 
@@ -194,22 +198,35 @@ fn mounted<T>(stick: &str, flags: MsFlags, work: impl FnOnce(&Path) -> T) -> Res
     // What a supervisor that died may have left.
     umount2(folder, MntFlags::MNT_DETACH).ok();
     let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let fat = partitions(Path::new("/sys/block"), stick)
-        .into_iter()
-        .find(|device| {
-            mount(
-                Some(device),
-                folder,
-                Some("vfat"),
-                flags,
-                Some("umask=0077"),
-            )
-            .is_ok()
-        });
-    fat.ok_or(StickError::NoFat)?;
+    let vfat = Some("vfat");
+    let is_mounted =
+        |device: &PathBuf| mount(Some(device), folder, vfat, flags, Some("umask=0077")).is_ok();
+    first_fat(
+        Instant::now() + READABLE_WITHIN,
+        LOOK_AGAIN,
+        || partitions(Path::new("/sys/block"), stick),
+        is_mounted,
+    )
+    .ok_or(StickError::NoFat)?;
     let done = work(folder);
     umount2(folder, MntFlags::MNT_DETACH).map_err(|error| StickError::File(error.into()))?;
     Ok(done)
+}
+
+/// The first of the nodes that can be mounted, which are looked for anew until `end`.
+fn first_fat(
+    end: Instant,
+    pause: Duration,
+    nodes: impl Fn() -> Vec<PathBuf>,
+    is_mounted: impl Fn(&PathBuf) -> bool,
+) -> Option<PathBuf> {
+    loop {
+        let fat = nodes().into_iter().find(&is_mounted);
+        if fat.is_some() || Instant::now() >= end {
+            return fat;
+        }
+        std::thread::sleep(pause);
+    }
 }
 
 /// The nodes that may hold a file system: the partitions, or the whole stick.
@@ -264,6 +281,23 @@ mod tests {
             fs::create_dir(block.join("sda").join(part)).unwrap();
         }
         assert_eq!(nodes("sda"), ["/dev/sda1", "/dev/sda2"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_stick_whose_partitions_come_late_is_waited_for() {
+        let looks = std::cell::Cell::new(0);
+        // First the disk alone, then the partition without a node, then all of it.
+        let nodes = || {
+            looks.set(looks.get() + 1);
+            let name = if looks.get() == 1 { "sda" } else { "sda1" };
+            vec![Path::new("/dev").join(name)]
+        };
+        let is_mounted = |node: &PathBuf| node.ends_with("sda1") && looks.get() > 2;
+        let end = Instant::now() + Duration::from_secs(60);
+        let fat = first_fat(end, Duration::ZERO, nodes, is_mounted);
+        assert_eq!((fat, looks.get()), (Some("/dev/sda1".into()), 3));
+        let none = first_fat(Instant::now(), Duration::ZERO, nodes, |_| false);
+        assert_eq!((none, looks.get()), (None, 4));
     }
 
     #[test]
