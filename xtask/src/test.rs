@@ -119,7 +119,7 @@ fn unit(tally: &mut Tally) {
 }
 
 /// How many boots share the machine when nobody says: a guest has one processor.
-fn usual_jobs() -> usize {
+pub fn usual_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
 }
 

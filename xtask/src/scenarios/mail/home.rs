@@ -2,16 +2,17 @@
 //! mail servers (`ci/internet`).
 //!
 //! The kept box knows another internet's keys: this one's are laid over, and the
-//! services that read them are started anew.
+//! services that read them are started anew. In a box that is switched on they are laid
+//! over between the mount of the app's image and the start of its services.
 
 use super::internet::BOX;
 use super::letter::Letter;
-use super::moment::{believes, laid_over};
+use super::moment::{ROOT_KEY, laid_over, start_anew};
 use super::world::{MAIL_LIMIT, wait_for_mail};
 use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
 use crate::foreign::records;
-use crate::qemu::Machine;
+use crate::qemu::{Machine, PAGE_LIMIT};
 use crate::scenarios::home_network::ntp::TimeServer;
 use crate::scenarios::home_network::router::{self, Router};
 use crate::tool::tool;
@@ -20,14 +21,28 @@ use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
-/// Where the app's image shows who is believed, and the programs that read it.
+/// Where the app's image shows its services' roots.
+const IMAGE: &str = "/run/apps/email/roots";
+/// How often it is looked whether the image is there: its services start some tenths of a
+/// second later.
+const LOOK: Duration = Duration::from_millis(20);
+/// Whose image shows who is believed, and the programs that read it.
 const AUTHORITIES: [(&str, &str); 2] = [("postfix", "master"), ("tls-policy", "tls-policy")];
 /// The cable from the router to the internet.
 const WIDE: &str = "wide";
 /// Where the box has its DKIM records.
 const KEYS: &str = "/data/apps/email/dkim/home.example/records";
+
+/// What a program of the box shall believe.
+#[derive(Debug)]
+struct Belief {
+    path: String,
+    text: String,
+    program: &'static str,
+}
 
 /// A home and its internet, until this is dropped.
 #[derive(Debug)]
@@ -51,22 +66,79 @@ impl Home {
         })
     }
 
-    /// The box believes this internet's names and its authority, and its keys stand in
-    /// them.
+    /// A box at work believes this internet's names and its authority, and its keys stand
+    /// in them.
     pub(super) fn introduce(&self, machine: &mut Machine, agent: &mut Agent) -> Result<()> {
-        let anchor = fs::read_to_string(self.internet.trust_anchor())?;
-        believes(machine, agent, &anchor)?;
-        let authority = fs::read_to_string(self.internet.authority())?;
-        for (service, program) in AUTHORITIES {
-            let path = format!("/run/apps/email/roots/{service}/etc/ssl/certs/ca-certificates.crt");
-            laid_over(machine, agent, (&path, &authority), program)?;
+        for belief in self.beliefs()? {
+            laid_over(machine, agent, (&belief.path, &belief.text), belief.program)?;
         }
+        self.knows(machine, agent)
+    }
+
+    /// The same for a locked box, which `unlock` unlocks: what it believes lies there
+    /// before its services start, so that mail of its queue is not tried in vain and then
+    /// waits for its next try.
+    pub(super) fn introduce_locked(
+        &self,
+        machine: &mut Machine,
+        agent: &mut Agent,
+        unlock: impl FnOnce(&mut Machine) -> Result<()> + Send,
+    ) -> Result<()> {
+        let beliefs = self.beliefs()?;
+        let laid = thread::scope(|scope| {
+            let unlocking = scope.spawn(|| unlock(machine));
+            let end = Instant::now() + PAGE_LIMIT + MAIL_LIMIT;
+            while agent.ask(&["list", IMAGE]).is_err() && Instant::now() < end {
+                sleep(LOOK);
+            }
+            let laid = lay_over(agent, &beliefs);
+            unlocking.join().expect("the owner does not panic")?;
+            laid
+        });
+        let late = laid?;
+        for program in late {
+            eprintln!("  {program} had started: it is started anew");
+            start_anew(machine, agent, program)?;
+        }
+        self.knows(machine, agent)
+    }
+
+    /// What is laid over what.
+    fn beliefs(&self) -> Result<Vec<Belief>> {
+        let authority = fs::read_to_string(self.internet.authority())?;
+        let authorities = AUTHORITIES.map(|(service, program)| Belief {
+            path: format!("{IMAGE}/{service}/etc/ssl/certs/ca-certificates.crt"),
+            text: authority.clone(),
+            program,
+        });
+        let anchor = Belief {
+            path: ROOT_KEY.into(),
+            text: fs::read_to_string(self.internet.trust_anchor())?,
+            program: "unbound",
+        };
+        Ok([anchor].into_iter().chain(authorities).collect())
+    }
+
+    /// Its keys stand in this internet's names.
+    fn knows(&self, machine: &mut Machine, agent: &mut Agent) -> Result<()> {
         let keys = machine.wait_until("the box's DKIM keys", MAIL_LIMIT, |_| {
             Ok(agent.ask_text(&["read", KEYS]).ok())
         })?;
         self.internet.publish(&records(&keys)?)?;
         wait_for_mail(machine)
     }
+}
+
+/// Lays all of them over what is there. The programs that had started before that.
+fn lay_over(agent: &mut Agent, beliefs: &[Belief]) -> Result<Vec<&'static str>> {
+    let mut late = Vec::new();
+    for belief in beliefs {
+        agent.ask(&["lay-over", &belief.path, &belief.text])?;
+        if !agent.ask_text(&["pids", belief.program])?.is_empty() {
+            late.push(belief.program);
+        }
+    }
+    Ok(late)
 }
 
 /// The home's router has the box's address on the internet, and leads there and

@@ -20,7 +20,7 @@ const FROM: &str = "ada@sender.example";
 /// (overlays/spamassassin/etc/spamassassin/local.cf).
 const ENOUGH: u32 = 20;
 /// Where the app's folders are, and what is learnt.
-const VOLUMES: &str = "/data/apps/email";
+pub(super) const VOLUMES: &str = "/data/apps/email";
 /// What begins the names of the rules that tell what a filter has learnt.
 const BAYES: &str = "BAYES_";
 

@@ -4,16 +4,18 @@
 //! that it is said to have gone is.
 
 use super::internet::{BOX, MAIL};
+use super::measured_outgoing::BothOutgoing;
 use super::readers::curl;
 use super::world::{World, wait_for_mail};
 use super::{ANNA, InsideArguments, Part, enter};
 use crate::agent::Agent;
-use crate::bench::mail::{self, Both, Order, Route, Side, rival};
+use crate::bench::mail::{self, Both, Order, Route, Side, rival, smtp};
 use crate::qemu::{Machine, Network};
 use crate::scenarios::Lab;
 use crate::scenarios::home_network::router;
 use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::sync::Mutex;
@@ -33,11 +35,25 @@ const NO_SCAN: &str = r#"my $line = "score=0.0 required=5.0 tests=BENCH_NOT_SCAN
 const MARK: &[u8] = b"BENCH_NOT_SCANNED";
 /// How often it is looked whether the zygote has been started anew.
 const TRIES: usize = 20;
-const ORDER: &str = "order.json";
-const RESULT: &str = "result.json";
+pub(super) const ORDER: &str = "order.json";
+pub(super) const RESULT: &str = "result.json";
 
-/// Does what is ordered in a world of its own, and returns what was measured.
+/// Does what is ordered in worlds of their own, and returns what was measured.
 pub fn measure(lab: &Lab, order: &Order) -> Result<Both> {
+    let mut both: Both = in_a_world(lab, order, Part::Measured)?;
+    let outgoing: BothOutgoing = in_a_world(lab, order, Part::MeasuredOutgoing)?;
+    for (side, outgoing) in [
+        (&mut both.the_box, outgoing.the_box),
+        (&mut both.rival, outgoing.rival),
+    ] {
+        if let Some(side) = side {
+            side.outgoing = outgoing;
+        }
+    }
+    Ok(both)
+}
+
+fn in_a_world<T: DeserializeOwned>(lab: &Lab, order: &Order, part: Part) -> Result<T> {
     let folder = workspace::target().join("test/bench_mail");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -48,11 +64,11 @@ pub fn measure(lab: &Lab, order: &Order) -> Result<Both> {
         true => lab.mail_moment()?,
         false => folder.clone(),
     };
-    enter(lab, Part::Measured, &folder, &moment)
+    enter(lab, part, &folder, &moment)
         .with_context(|| format!("the serial logs are in {}", folder.display()))?;
-    let both = serde_json::from_slice(&fs::read(folder.join(RESULT))?)?;
+    let measured = serde_json::from_slice(&fs::read(folder.join(RESULT))?)?;
     fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    Ok(both)
+    Ok(measured)
 }
 
 /// The part in the world.
@@ -97,7 +113,7 @@ fn the_box(
     let memory_mb = mail::used(&mut agent)?;
     // Its 250 means that the message is in the mailbox: nothing to wait for.
     let (scanned, memory_peak_mb) = mail::peak(&Mutex::new(&mut agent), || {
-        mail::measure(route, corpus, count, |_| Ok(()))
+        mail::measure(mail::incoming(route, corpus), count, |_| Ok(()))
     })?;
     let arrived = mailbox(world)?;
     ensure!(
@@ -110,7 +126,7 @@ fn the_box(
     ensure!(verdicts == 2 * count, "{verdicts} messages have a verdict");
 
     let probes = lay_over_the_scan(world, &mut machine, &mut agent, route, &corpus[0])?;
-    let not_scanned = mail::measure(route, corpus, count, |_| Ok(()))?;
+    let not_scanned = mail::measure(mail::incoming(route, corpus), count, |_| Ok(()))?;
     let marked = marked(&mailbox(world)?);
     ensure!(
         marked == probes + 2 * count,
@@ -123,6 +139,7 @@ fn the_box(
         memory_peak_mb,
         scanned,
         not_scanned,
+        outgoing: None,
     })
 }
 
@@ -141,7 +158,7 @@ pub(super) fn lay_over_the_scan(
     for _ in 0..TRIES {
         wait_for_mail(machine)?;
         // Between two zygotes a message may be refused for now, or pass unread.
-        let sent = mail::measure(route, &[message.to_vec()], 1, |_| Ok(()));
+        let sent = smtp::send(route, message);
         let marked = marked(&mailbox(world)?);
         if sent.is_ok() && marked > 0 {
             return Ok(marked);

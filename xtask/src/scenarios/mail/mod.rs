@@ -16,6 +16,7 @@ mod abroad;
 mod authenticated;
 mod backlogs;
 mod campaign;
+mod corpus;
 mod cuts;
 mod dialogue;
 mod explained;
@@ -28,6 +29,7 @@ mod learns;
 mod letter;
 mod locked;
 mod measured;
+mod measured_outgoing;
 mod moment;
 mod peers;
 mod people;
@@ -100,10 +102,13 @@ enum Part {
     Unseen,
     /// What `cargo xtask bench mail` does.
     Measured,
+    MeasuredOutgoing,
     /// What `cargo xtask bench isolation --in-guest` does.
     Isolated,
     /// What `cargo xtask campaign messages --in-guest` does.
     Campaign,
+    /// What `cargo xtask campaign corpus --in-guest` does.
+    Corpus,
     /// The world alone, without a box.
     World,
 }
@@ -114,8 +119,10 @@ impl Part {
         let not = [
             Self::Moment,
             Self::Measured,
+            Self::MeasuredOutgoing,
             Self::Isolated,
             Self::Campaign,
+            Self::Corpus,
             Self::World,
         ];
         !not.contains(&self)
@@ -161,6 +168,12 @@ pub(super) fn cuts(lab: &Lab, folder: &Path) -> Result<()> {
 pub fn campaign(lab: &Lab, folder: &Path) -> Result<()> {
     let moment = lab.mail_moment()?;
     enter(lab, Part::Campaign, folder, &moment)
+}
+
+/// The corpus in a world of its own; `folder` holds the messages' list.
+pub fn corpus(lab: &Lab, folder: &Path) -> Result<()> {
+    let moment = lab.mail_moment()?;
+    enter(lab, Part::Corpus, folder, &moment)
 }
 
 /// The test of the world itself: its names are believed by an Unbound that has
@@ -225,8 +238,10 @@ fn act(arguments: &InsideArguments) -> Result<()> {
         Part::PowerCut => power_cut::run(arguments),
         Part::Unseen => unseen::run(arguments),
         Part::Measured => measured::run(arguments),
+        Part::MeasuredOutgoing => measured_outgoing::run(arguments),
         Part::Isolated => isolated::run(arguments),
         Part::Campaign => campaign::run(arguments),
+        Part::Corpus => corpus::run(arguments),
         Part::World => world::is_believed(arguments),
     }
 }

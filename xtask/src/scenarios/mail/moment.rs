@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the app's image shows Unbound's root (docs/architecture.md).
-const ROOT_KEY: &str = "/run/apps/email/roots/unbound/usr/share/dns/root.key";
+pub(super) const ROOT_KEY: &str = "/run/apps/email/roots/unbound/usr/share/dns/root.key";
 /// How far the box's clock may be off, in seconds.
 const SLACK: u64 = 60;
 
@@ -92,7 +92,7 @@ pub(super) fn keep(arguments: &InsideArguments) -> Result<()> {
 }
 
 /// Makes the box's resolver one that was started with this key of the root.
-pub(super) fn believes(machine: &mut Machine, agent: &mut Agent, anchor: &str) -> Result<()> {
+fn believes(machine: &mut Machine, agent: &mut Agent, anchor: &str) -> Result<()> {
     laid_over(machine, agent, (ROOT_KEY, anchor), "unbound")
 }
 
@@ -105,6 +105,11 @@ pub(super) fn laid_over(
     program: &str,
 ) -> Result<()> {
     agent.ask(&["lay-over", path, text])?;
+    start_anew(machine, agent, program)
+}
+
+/// Kills a program, which the supervisor then starts anew.
+pub(super) fn start_anew(machine: &mut Machine, agent: &mut Agent, program: &str) -> Result<()> {
     let before = agent.ask_text(&["pids", program])?;
     agent.ask(&["kill", "SIGKILL", program])?;
     machine.wait_until("a program started anew", MAIL_LIMIT, |_| {
