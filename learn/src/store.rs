@@ -5,10 +5,11 @@ use crate::table::MAX_BYTES;
 use crate::{Damaged, Table};
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use whole_file::WholeFile;
 
 /// The table's name in the folder.
 pub const FILE: &str = "table";
@@ -91,29 +92,11 @@ pub fn update(folder: &Path, change: impl FnOnce(&mut Table) -> bool) -> Result<
         Err(error) => return Err(error),
     };
     if change(&mut table) {
-        replace(folder, &table.to_bytes()).map_err(failed)?;
+        // Whatever the mask of the mail program is.
+        let file = WholeFile::at(folder.join(FILE), MODE).exactly();
+        file.write(&table.to_bytes()).map_err(failed)?;
     }
     Ok(())
-}
-
-fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = folder.join(format!("{FILE}.new"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(bytes)?;
-    // Whatever the mask of the mail program is.
-    file.set_permissions(Permissions::from_mode(MODE))?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join(FILE))?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -121,6 +104,7 @@ mod tests {
     use super::*;
     use crate::Kind;
     use channels::tokens::Counts;
+    use std::fs::{self, File};
     use std::os::unix::fs::{MetadataExt, symlink};
 
     const TOKENS: [[u8; 5]; 2] = [*b"aaaaa", *b"bbbbb"];

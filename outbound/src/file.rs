@@ -1,12 +1,11 @@
 //! A small JSON file that is there whole or not at all.
 
-use nix::unistd::{Gid, Uid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use whole_file::WholeFile;
 
 /// Why a file was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +48,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileEr
 /// Removes `path`, and what a power cut left of writing it. It may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     let remove = || -> io::Result<()> {
-        gone(&path.with_extension("new"))?;
+        gone(&beside(path))?;
         gone(path)?;
         match File::open(path.parent().unwrap_or(Path::new("."))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -62,6 +61,11 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     })
 }
 
+/// What the file is called until it is whole.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
 fn gone(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -69,9 +73,8 @@ fn gone(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file beside `path` and puts it in its place (rename(2)), so that a
-/// power cut leaves one or the other. It belongs to `owner`, if one is named, with the
-/// permission bits `mode`.
+/// Puts a file in the place of `path`, so that a power cut leaves one or the other. It
+/// belongs to `owner`, if one is named, with the permission bits `mode`.
 ///
 /// # Errors
 /// When the disk fails; what was there before is there still.
@@ -81,22 +84,13 @@ pub fn write<T: Serialize>(
     mode: u32,
     owner: Option<u32>,
 ) -> Result<(), FileError> {
-    let new = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        gone(&new)?;
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
-        let text = serde_json::to_string_pretty(content).map_err(io::Error::other)?;
-        file.write_all(text.as_bytes())?;
-        if let Some(owner) = owner {
-            let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-            nix::unistd::fchown(&file, Some(uid), Some(gid))?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|source| FileError::Io {
+    let mut file = WholeFile::at(path, mode).beside(beside(path));
+    if let Some(owner) = owner {
+        file = file.owner(owner);
+    }
+    let text = serde_json::to_string_pretty(content).map_err(io::Error::other);
+    let written = text.and_then(|text| file.write(text.as_bytes()));
+    written.map_err(|source| FileError::Io {
         path: path.to_owned(),
         source,
     })

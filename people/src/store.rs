@@ -7,9 +7,10 @@ use crate::password::{self, PasswordError};
 use control::Secret;
 use nix::unistd::{Gid, Uid};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use whole_file::WholeFile;
 
 /// The list's name in its folder.
 const FILE: &str = "passwd";
@@ -473,35 +474,13 @@ impl People {
         Ok(())
     }
 
-    /// Writes a list beside the old one and puts it in its place (rename(2)),
-    /// so that a power cut leaves one or the other. The mail server's root may
-    /// read it, nobody else.
+    /// Puts a list in the old one's place, so that a power cut leaves one or the
+    /// other. The mail server's root may read it, nobody else.
     fn write(&self, name: &str, text: &str) -> Result<(), PeopleError> {
         let path = self.folder.join(name);
-        let new = self.folder.join(format!("{name}.new"));
-        let owner = self.homes.first_id;
-        let write = || -> io::Result<()> {
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(text.as_bytes())?;
-            nix::unistd::fchown(
-                &file,
-                Some(Uid::from_raw(owner)),
-                Some(Gid::from_raw(owner)),
-            )?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|source| PeopleError::Io { path, source })
+        let file = WholeFile::at(&path, 0o600).owner(self.homes.first_id);
+        file.write(text.as_bytes())
+            .map_err(|source| PeopleError::Io { path, source })
     }
 }
 

@@ -10,10 +10,10 @@ use crate::judge::State;
 use crate::record::Purpose;
 use crate::sources::Tlsa;
 use crate::wanted::Wanted;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::Path;
+use whole_file::WholeFile;
 
 /// How long both records must have been there, in seconds.
 pub const LONG_ENOUGH: u64 = 2 * 24 * 60 * 60;
@@ -118,30 +118,16 @@ pub fn may(
 /// # Errors
 /// When the disk fails.
 pub fn wish(keys: &Path, digest: &str) -> io::Result<()> {
-    let (path, new) = (keys.join(WISH), keys.join("roll.new"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
     // It is no secret, and the signer is another user.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    writeln!(file, "{digest}")?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
-    File::open(keys)?.sync_all()
+    let file = WholeFile::at(keys.join(WISH), 0o644).exactly();
+    file.write(format!("{digest}\n").as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::found::One;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     const NOW: u64 = 1_800_000_000;
 

@@ -5,9 +5,10 @@
 //! its files on the encrypted disk belong to them. They are written down beside
 //! those files, one line `SERVICE FIRST` each, and lines are only ever added.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use whole_file::WholeFile;
 
 /// The first id that is given away. Those of the host and of the console are below.
 const FIRST: u32 = 1_000_000;
@@ -108,16 +109,9 @@ impl Ids {
     }
 
     fn write(&self) -> io::Result<()> {
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let mut file = File::create(&new)?;
-        for (name, first) in &self.known {
-            writeln!(file, "{name} {first}")?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder)?.sync_all()
+        let line = |(name, first): &(String, u32)| format!("{name} {first}\n");
+        let text: String = self.known.iter().map(line).collect();
+        WholeFile::at(&self.path, 0o644).write(text.as_bytes())
     }
 }
 

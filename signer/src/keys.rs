@@ -11,10 +11,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use whole_file::WholeFile;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -257,28 +257,11 @@ fn remove(path: &Path) -> Result<(), KeyError> {
     }
 }
 
-/// Writes a temporary file beside `path`, makes sure that it is on the disk, and
-/// renames it. What an earlier try left behind is overwritten.
+/// Replaces `path`, which has this mode afterwards: the umask may be stricter than what
+/// the reader needs.
 pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
-    let temporary = PathBuf::from(format!("{}.new", path.display()));
-    remove(&temporary)?;
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .and_then(|mut new| {
-            // The umask may be stricter than what the reader needs.
-            new.set_permissions(Permissions::from_mode(mode))?;
-            new.write_all(bytes)?;
-            new.sync_all()
-        });
-    written.map_err(file(&temporary))?;
-    fs::rename(&temporary, path).map_err(file(path))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|opened| opened.sync_all())
-        .map_err(file(folder))
+    let whole = WholeFile::at(path, mode).exactly();
+    whole.write(bytes).map_err(file(path))
 }
 
 pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> KeyError {

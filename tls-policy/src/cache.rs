@@ -4,13 +4,18 @@
 
 use crate::sts::{Policy, is_name};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use whole_file::WholeFile;
 
 /// The most policies that are kept: a household writes to fewer domains.
 const MOST: usize = 2000;
+
+/// Two of Postfix's processes may ask for the same domain at once.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A policy, and what it was fetched for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,14 +62,14 @@ impl Cache {
     /// When the disk fails.
     pub fn put(&self, domain: &str, kept: &Kept) -> io::Result<()> {
         let path = self.path(domain).ok_or(io::ErrorKind::InvalidInput)?;
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         if !path.exists() && fs::read_dir(&self.0)?.count() >= MOST {
             self.make_room()?;
         }
-        let new = self.0.join(format!(".{domain}.new"));
-        fs::write(&new, serde_json::to_vec(kept)?)?;
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(&self.0)?.sync_all()
+        // No domain's name begins so; one may well end in `.new`.
+        let beside = self.0.join(format!(".{domain}.new"));
+        let file = WholeFile::at(path, 0o666).beside(beside);
+        file.write(&serde_json::to_vec(kept)?)
     }
 
     /// Removes the one that was fetched first.
@@ -124,6 +129,19 @@ mod tests {
             cache.put(name, &kept(1, 1)).unwrap_err();
             assert_eq!(cache.get(name), None);
         }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_same_domain_may_be_kept_many_times_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| cache.put("b.example", &kept(100, 10)).unwrap());
+            }
+        });
+        assert_eq!(cache.get("b.example"), Some(kept(100, 10)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -10,13 +10,14 @@ use crate::log;
 use control::Reports;
 use control::inbound::{RefusedPeer, ReportLine};
 use services::clock::rfc3339;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use whole_file::WholeFile;
 
 /// The front that strangers' mail comes to, and its word for one that would not use TLS.
 pub const REFUSED: (&str, &str) = ("smtp-in", "no-tls");
@@ -175,14 +176,7 @@ impl Seen {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        let new = self.file.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.file)?;
-        File::open(folder)?.sync_all()
+        WholeFile::at(&self.file, 0o600).write(text.as_bytes())
     }
 
     /// As in `control_server.rs`: a poisoned lock can't be met.

@@ -9,10 +9,10 @@ use crate::log;
 use crate::people::{Place, refused};
 use channels::rules::{self, MOST, Rules};
 use control::{Inbound, InboundRequest, Refusal, Reply};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
+use whole_file::WholeFile;
 
 /// The file's name in its volume.
 const FILE: &str = "rules";
@@ -123,16 +123,10 @@ fn read(door: &Path) -> Result<Rules, Trouble> {
 }
 
 /// The gate reads the one or the other, never a part, and so does a box after a power
-/// cut (rename(2)).
+/// cut.
 fn write(door: &Path, rules: &Rules) -> Result<(), Trouble> {
-    let (path, new) = (door.join(FILE), door.join("rules.new"));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o644);
-    let mut file = options.open(&new)?;
-    file.write_all(rules.to_string().as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
-    Ok(File::open(door)?.sync_all()?)
+    let file = WholeFile::at(door.join(FILE), 0o644);
+    Ok(file.write(rules.to_string().as_bytes())?)
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 use control::{Damage, DamageKind};
 use services::clock::rfc3339;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
+use whole_file::WholeFile;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -106,20 +106,8 @@ impl Record {
     /// # Errors
     /// The disk is full, read-only or fails.
     pub fn keep(&self, path: &Path, card: &str) -> io::Result<()> {
-        let new = path.with_extension("new");
-        fs::remove_file(&new).ok();
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(format!("card {card}\n{}", self.lines()).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(new, path)?;
-        match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        let text = format!("card {card}\n{}", self.lines());
+        WholeFile::at(path, 0o600).write(text.as_bytes())
     }
 }
 
