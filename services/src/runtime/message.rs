@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 /// rights first. One that takes longer is taken to be in use already.
 const SETTLING: Duration = Duration::from_secs(2);
 
+/// The first pause between two looks at it, each of which costs the kernel about as much
+/// as making it: every further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
+
 /// How long it may take to end after its user has: it answers, or finds its
 /// socket closed, and ends.
 const LEAVING: u16 = 250;
@@ -102,7 +106,7 @@ impl MessageChild {
     /// other end.
     pub(super) fn settle(&mut self) {
         let end = Instant::now() + SETTLING;
-        let mut last = None;
+        let (mut last, mut pause) = (None, FIRST_PAUSE);
         while Instant::now() < end && !self.has_ended() {
             let now = self.activity();
             if now.is_some_and(|now| now.sleeps) && now == last {
@@ -110,7 +114,8 @@ impl MessageChild {
                 return;
             }
             last = now;
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(pause);
+            pause *= 2;
         }
         self.used = Some(Instant::now());
     }
