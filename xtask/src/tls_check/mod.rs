@@ -1,5 +1,5 @@
 //! `cargo xtask tls-check`: the box as a stranger sees it who judges mail servers, with
-//! testssl.sh at ports 25, 465 and 993 and an own check of the items of internet.nl's
+//! testssl.sh at ports 25, 465, 587 and 993 and an own check of the items of internet.nl's
 //! mail test ([`items`]). It is the app's real services (`ci/native`) on an internet
 //! made for the test (`ci/internet`), with the records in it that the box needs.
 //!
@@ -25,8 +25,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use testssl::Finding;
 
-/// An address of the home network, which ports 465 and 993 answer.
+/// An address of the home network, which the ports for mail programs answer.
 const AT_HOME: &str = "192.168.77.2";
+/// Those ports, and whether TLS begins with STARTTLS there.
+const FOR_PROGRAMS: [(u16, bool); 3] = [(465, false), (587, true), (993, false)];
 /// How long the box may take to make its keys.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Domains that are bad on purpose: where each fails, and an item that it passes.
@@ -82,13 +84,13 @@ pub fn run() -> Result<()> {
         findings,
     })?;
     come_home(&native)?;
-    for port in [465, 993] {
+    for (port, starttls) in FOR_PROGRAMS {
         let place = Place {
             network: format!("/proc/{}/ns/net", native.pid()),
             name: format!("box.{HOME}"),
             address: AT_HOME.to_owned(),
             port,
-            starttls: false,
+            starttls,
         };
         let findings = testssl::run(&place, folder.path(), &[]).with_context(journal)?;
         faults += tell(port, &findings);
