@@ -81,7 +81,8 @@ pub(crate) fn run(plan: &Plan, ruleset: RulesetCreated) -> i32 {
 
 /// `Ok` if the parent is gone, or wants no program any more.
 fn live(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
-    enter(plan)?;
+    let mut ruleset = ruleset;
+    enter(plan, &mut ruleset)?;
     if !may_go_on(plan) {
         return Ok(());
     }
@@ -104,8 +105,9 @@ fn may_go_on(plan: &Plan) -> bool {
     }
 }
 
-/// What takes namespaces but no ids, so that the parent maps these meanwhile.
-fn enter(plan: &Plan) -> Result<(), Failure> {
+/// What takes namespaces but no ids, so that the parent maps these meanwhile. Ideally it
+/// has done so by the end of this: to sleep and be woken takes longer than any step.
+fn enter(plan: &Plan, ruleset: &mut RulesetCreated) -> Result<(), Failure> {
     session().map_err(at(Step::Session))?;
     if plan.loopback {
         sys::loopback_up().map_err(at(Step::Loopback))?;
@@ -118,6 +120,15 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
     if kept(Protection::Keyring) {
         sys::new_session_keyring().map_err(at(Step::Keyring))?;
     }
+    if kept(Protection::Landlock) {
+        for (i, rule) in plan.rules.iter().enumerate() {
+            let failed = |e| Failure(Step::LandlockRule, i, e);
+            path_rules::allow(ruleset, rule).map_err(failed)?;
+        }
+    }
+    if kept(Protection::Capabilities) {
+        sys::limit_bounding_set(plan.kept).map_err(at(Step::BoundingSet))?;
+    }
     Ok(())
 }
 
@@ -126,7 +137,7 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
 fn seal(plan: &Plan, ruleset: RulesetCreated) -> Result<(), Failure> {
     drop_privileges(plan)?;
     if kept(Protection::Landlock) {
-        restrict_paths(plan, ruleset)?;
+        path_rules::enforce(ruleset).map_err(at(Step::Landlock))?;
     } else {
         // Its descriptor is closed with all others.
         std::mem::forget(ruleset);
@@ -251,7 +262,6 @@ fn drop_privileges(plan: &Plan) -> Result<(), Failure> {
             true => plan.kept,
             false => plan.kept.for_filters(),
         };
-        sys::limit_bounding_set(plan.kept).map_err(at(Step::BoundingSet))?;
         sys::limit_capabilities(capabilities).map_err(at(Step::Capabilities))?;
     }
     if no_new_privileges {
@@ -279,22 +289,19 @@ fn cannot_read(program: &CStr) -> Result<(), Errno> {
     }
 }
 
-fn restrict_paths(plan: &Plan, mut ruleset: RulesetCreated) -> Result<(), Failure> {
-    for (i, rule) in plan.rules.iter().enumerate() {
-        let failed = |e| Failure(Step::LandlockRule, i, e);
-        path_rules::allow(&mut ruleset, rule).map_err(failed)?;
-    }
-    path_rules::enforce(ruleset).map_err(at(Step::Landlock))
-}
-
 /// Puts each descriptor at its number and closes every other but the report's.
 fn keep_only_declared(plan: &Plan, received: &mut [RawFd]) -> Result<(), Failure> {
-    // First out of the way: one's number may be another's target.
-    for (i, fd) in received.iter_mut().enumerate() {
-        *fd = sys::raise(*fd, plan.above).map_err(|e| Failure(Step::Descriptor, i, e))?;
+    // Sent in the order of their targets, they mostly arrive at these. First the others out
+    // of the way: one's number may be another's target.
+    for (i, (fd, target)) in received.iter_mut().zip(&plan.targets).enumerate() {
+        if fd != target {
+            *fd = sys::raise(*fd, plan.above).map_err(|e| Failure(Step::Descriptor, i, e))?;
+        }
     }
     for (i, (fd, target)) in received.iter().zip(&plan.targets).enumerate() {
-        sys::dup_onto(*fd, *target).map_err(|e| Failure(Step::Descriptor, i, e))?;
+        if fd != target {
+            sys::dup_onto(*fd, *target).map_err(|e| Failure(Step::Descriptor, i, e))?;
+        }
     }
     if !kept(Protection::Descriptors) {
         return inherit_all(plan);

@@ -1,10 +1,12 @@
 //! Which users and groups exist inside, and as whom the host sees them.
 //! Group ids are the same numbers as user ids. Source: user_namespaces(7).
 
-use std::fs;
-use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
-use nix::unistd::Pid;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, write};
 
 use crate::spec::SpecError;
 use crate::weak::{Protection, kept, shared_outside};
@@ -104,15 +106,33 @@ impl User {
     }
 
     /// Maps the ids into the user namespace of `pid`, which waits meanwhile
-    /// and is not reaped, so the pid is its own.
-    pub(crate) fn map_into(self, pid: Pid) -> io::Result<()> {
+    /// and is not reaped, so the pid is its own. `proc` is the host's `/proc`, which may
+    /// be out of sight of this thread.
+    pub(crate) fn map_into(self, proc: BorrowedFd<'_>, pid: Pid) -> nix::Result<()> {
         let line = match self {
             User::One { inside, outside } => format!("{inside} {outside} 1\n"),
             User::Range { outside, count, .. } => format!("0 {outside} {count}\n"),
         };
-        fs::write(format!("/proc/{pid}/uid_map"), &line)?;
-        fs::write(format!("/proc/{pid}/gid_map"), &line)
+        for map in ["uid_map", "gid_map"] {
+            let path = format!("{pid}/{map}");
+            let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            let file = openat(proc, path.as_str(), flags, Mode::empty())?;
+            // The kernel takes the whole of it at once or nothing.
+            write(&file, line.as_bytes())?;
+        }
+        Ok(())
     }
+}
+
+/// The host's `/proc`, as this process first saw it.
+pub(crate) fn proc() -> nix::Result<BorrowedFd<'static>> {
+    static PROC: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(proc) = PROC.get() {
+        return Ok(proc.as_fd());
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let opened = open("/proc", flags, Mode::empty())?;
+    Ok(PROC.get_or_init(|| opened).as_fd())
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ fn ruleset_of(abi: ABI, tcp: &Tcp) -> Result<RulesetCreated, RulesetError> {
     Ok(ruleset)
 }
 
-/// Child: adds a rule. The current root is the sandbox's.
+/// Child: adds a rule. The current root is the sandbox's, and the child still the host's
+/// root without ids: it finds what the owner of the image and of the folders has laid there.
 pub(crate) fn allow(ruleset: &mut RulesetCreated, rule: &Rule) -> Result<(), Errno> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     let path: OwnedFd = open(rule.path.as_c_str(), flags, Mode::empty())?;

@@ -17,7 +17,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -35,29 +35,40 @@ const LATER: Duration = Duration::from_millis(20);
 struct Ready {
     wanted: usize,
     namespaces: Vec<OwnedFd>,
-    has_thread: bool,
+    /// Where the thread that makes them, and each that starts a sandbox in one, comes
+    /// back to: the network of who asked for them first.
+    home: Option<Arc<OwnedFd>>,
+}
+
+/// One that lay ready, for one sandbox.
+pub(crate) struct Taken {
+    namespace: OwnedFd,
+    home: Arc<OwnedFd>,
 }
 
 static READY: Mutex<Ready> = Mutex::new(Ready {
     wanted: 0,
     namespaces: Vec::new(),
-    has_thread: false,
+    home: None,
 });
 static TAKEN: Condvar = Condvar::new();
 
 /// Has a thread keep `count` unused network namespaces ready from now on, for
-/// all sandboxes that this process starts. 0 gives up those that are there.
+/// all sandboxes that this process starts, from threads in the caller's network. 0 gives
+/// up those that are there.
 ///
 /// # Errors
-/// When there can be no thread.
+/// When there can be no thread, or the caller's network can't be opened.
 pub fn keep_networks_ready(count: usize) -> io::Result<()> {
     let mut ready = lock();
     ready.wanted = count;
     ready.namespaces.truncate(count);
-    if !ready.has_thread && count > 0 {
+    if ready.home.is_none() && count > 0 {
+        let home = Arc::new(own()?);
+        let kept = Arc::clone(&home);
         let thread = thread::Builder::new().name("networks".into());
-        thread.spawn(keep)?;
-        ready.has_thread = true;
+        thread.spawn(move || keep(&kept))?;
+        ready.home = Some(home);
     }
     drop(ready);
     TAKEN.notify_all();
@@ -70,24 +81,30 @@ pub fn networks_ready() -> usize {
 }
 
 /// One that no other sandbox had or gets, if `spec` can do with it.
-pub(crate) fn take(spec: &Spec) -> Option<OwnedFd> {
+pub(crate) fn take(spec: &Spec) -> Option<Taken> {
     let needs_power = spec.network.loopback || !spec.capabilities.is_empty();
     if needs_power || !kept(Protection::NetworkNamespace) {
         return None;
     }
-    let taken = lock().namespaces.pop();
+    let mut ready = lock();
+    let taken = ready.namespaces.pop();
+    let home = ready.home.clone();
+    drop(ready);
+    // Now and not when it is in use: another processor that is awake takes up the child at
+    // once.
     TAKEN.notify_all();
-    taken
+    Some(Taken {
+        namespace: taken?,
+        home: home?,
+    })
 }
 
-/// Runs `work`, which is to be a clone, in the network namespace `inside`, and
-/// comes back.
-pub(crate) fn within<T>(inside: &OwnedFd, work: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+/// Runs `work`, which is to be a clone, in this network namespace, and comes back.
+pub(crate) fn within<T>(inside: &Taken, work: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
     let network = CloneFlags::CLONE_NEWNET;
-    let home = own()?;
-    setns(inside, network)?;
+    setns(&inside.namespace, network)?;
     let done = work();
-    if setns(&home, network).is_err() {
+    if setns(&inside.home, network).is_err() {
         // What this thread does next would happen in the sandbox's network.
         std::process::abort();
     }
@@ -111,8 +128,7 @@ fn make(home: &OwnedFd) -> nix::Result<OwnedFd> {
 }
 
 /// The thread.
-fn keep() {
-    let home = own();
+fn keep(home: &OwnedFd) {
     let mut ready = lock();
     loop {
         if ready.namespaces.len() >= ready.wanted {
@@ -122,7 +138,7 @@ fn keep() {
         }
         drop(ready);
         thread::sleep(LATER);
-        let made = home.as_ref().map_err(|e| *e).and_then(make);
+        let made = make(home);
         if made.is_err() {
             // Whoever starts a sandbox meanwhile hears why from its clone.
             thread::sleep(PAUSE);

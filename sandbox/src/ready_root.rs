@@ -41,9 +41,36 @@ use crate::weak;
 #[derive(Debug)]
 pub struct ReadyRoot {
     namespace: OwnedFd,
+    home: Home,
     of: Of,
     /// Of a test's: to be there as long as the mount that shows it.
     _copy: Option<ReadableCopy>,
+}
+
+/// Where threads come back to: the maker's mounts, root and working directory, which all
+/// that start sandboxes share with it.
+#[derive(Debug)]
+struct Home {
+    namespace: OwnedFd,
+    root: OwnedFd,
+    here: OwnedFd,
+}
+
+impl Home {
+    fn of_this_thread() -> io::Result<Self> {
+        Ok(Self {
+            namespace: own()?,
+            root: directory("/")?,
+            here: directory(".")?,
+        })
+    }
+
+    fn come(&self) -> nix::Result<()> {
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
+        fchdir(&self.root)?;
+        chroot(".")?;
+        fchdir(&self.here)
+    }
 }
 
 /// What a root depends on.
@@ -77,7 +104,8 @@ impl Of {
 
 impl ReadyRoot {
     /// Makes the root of `spec`, for it and for every other spec that sees the same.
-    /// The caller must be root.
+    /// The caller must be root. Sandboxes are to be started in it by threads that see the
+    /// same mounts, with the same root and working directory, as the caller does now.
     ///
     /// # Errors
     /// What can't be mounted, with its path, and a spec with [`Proc::OwnPids`].
@@ -90,6 +118,11 @@ impl ReadyRoot {
         if spec.proc != Proc::Absent {
             return Err(wrong(spec));
         }
+        let ready = |source| {
+            let step = "ready root".into();
+            failed(Failed { step, source })
+        };
+        let home = Home::of_this_thread().map_err(ready)?;
         let mut pieces = root::fixed(spec).map_err(failed)?;
         let made = thread::scope(|scope| {
             // A thread of its own, which ends in the root that it makes.
@@ -98,12 +131,9 @@ impl ReadyRoot {
             let joined = made.map(thread::ScopedJoinHandle::join);
             joined.and_then(|made| made.unwrap_or_else(|_| Err(io::Error::other("panicked"))))
         });
-        let namespace = made.map_err(|source| {
-            let step = "ready root".into();
-            failed(Failed { step, source })
-        })?;
         Ok(Self {
-            namespace,
+            namespace: made.map_err(ready)?,
+            home,
             of: Of::spec(spec),
             _copy: pieces.copy.take(),
         })
@@ -141,15 +171,9 @@ impl ReadyRoot {
     pub(crate) fn within<T>(&self, work: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
         // Root and working directory are set by `setns`, for this thread alone.
         unshare(CloneFlags::CLONE_FS)?;
-        let home = own()?;
-        let (root, here) = (directory("/")?, directory(".")?);
         setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
         let done = work();
-        let back = setns(&home, CloneFlags::CLONE_NEWNS)
-            .and_then(|()| fchdir(&root))
-            .and_then(|()| chroot("."))
-            .and_then(|()| fchdir(&here));
-        if back.is_err() {
+        if self.home.come().is_err() {
             // What this thread does next would happen in the sandbox's files.
             std::process::abort();
         }

@@ -17,6 +17,7 @@ use crate::cgroup::Group;
 use crate::child::{self, Plan};
 use crate::error::SandboxError;
 use crate::handle::Child;
+use crate::ids;
 use crate::network;
 use crate::path_rules::{self, Rule};
 use crate::ready_networks;
@@ -100,7 +101,8 @@ fn spawn_within(
     begin(place, spec, &targets, prepare)?.start_within(limit, fds)
 }
 
-/// Makes the child, maps its ids and lets it go on to seal itself in.
+/// Makes the child, maps its ids and lets it go on to seal itself in. `prepare` is for
+/// [`Place::Host`] alone.
 fn begin(
     place: &Place<'_>,
     spec: &Spec,
@@ -182,13 +184,29 @@ fn begin(
     }
     let group_fd = group_dir.as_ref().map(|dir| dir.as_fd());
     let parents_end = &ours;
+    let proc = ids::proc().map_err(|e| failed("open /proc", e.into()))?;
+    let own_ids = kept(Protection::UserNamespace);
+    let map = |pid| match own_ids {
+        true => spec.user.in_force().map_into(proc, pid),
+        false => Ok(()),
+    };
+    let let_go = || write(parents_end, &[1]);
+    // The child soon waits: where nothing else is to be done, it goes on before this
+    // thread comes back from where it was made.
+    let is_all = matches!(place, Place::Ready(_)) && !spec.network.unprivileged_ports;
     let clone = || {
-        sys::clone3(namespaces.bits() as u64, group_fd, || {
+        let (pid, pidfd) = sys::clone3(namespaces.bits() as u64, group_fd, || {
             // Or the child would wait for what only it could still send.
             let number = parents_end.as_raw_fd() as u32;
             let _ = sys::close_range(number, number);
             child::run(&plan, ruleset)
-        })
+        })?;
+        let mapped = map(pid);
+        let gone = match is_all && mapped.is_ok() {
+            true => let_go().map(drop),
+            false => Ok(()),
+        };
+        Ok((pid, pidfd, mapped, gone))
     };
     let clone = || match place {
         Place::Host => clone(),
@@ -198,7 +216,7 @@ fn begin(
         Some(network) => ready_networks::within(network, clone),
         None => clone(),
     };
-    let (pid, pidfd) = cloned.map_err(|e| failed("clone3", e.into()))?;
+    let (pid, pidfd, mapped, gone) = cloned.map_err(|e| failed("clone3", e.into()))?;
     // From here on, dropping the child is what cleans up.
     let child = Child::new(&spec.name, pid, pidfd, group);
     // Closes the child's ends here, so that its exec or end is seen.
@@ -206,21 +224,22 @@ fn begin(
     let copy = plan.root.copy.take();
     drop(plan);
     let prepared = || {
-        if kept(Protection::UserNamespace) {
-            let user = spec.user.in_force();
-            user.map_into(pid).map_err(|e| failed("map ids", e))?;
+        mapped.map_err(|e| failed("map ids", e.into()))?;
+        gone.map_err(|e| failed("start", e.into()))?;
+        if is_all {
+            return Ok(());
         }
         if spec.network.unprivileged_ports && kept(Protection::NetworkNamespace) {
             let done = network::unprivileged_ports(child.pidfd());
             done.map_err(|e| failed("unprivileged ports", e))?;
         }
         prepare(pid).map_err(|e| failed("prepare", e))?;
-        write(&ours, &[1]).map_err(|e| failed("start", e.into()))
+        let_go().map(drop).map_err(|e| failed("start", e.into()))
     };
     let prepared = prepared();
     let mut sealed = Sealed::new(child, ours, report_read, declared, words, copy);
     match prepared {
-        Ok(_) => Ok(sealed),
+        Ok(()) => Ok(sealed),
         // Before it is let go it reports only what went wrong in it: the cause.
         Err(error) if sealed.has_ended() => Err(sealed.wait(START).err().unwrap_or(error)),
         Err(error) => Err(error),
