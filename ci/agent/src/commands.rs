@@ -5,6 +5,7 @@ use agent::leftovers::Sight;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
+use std::io::SeekFrom::{End, Start};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +41,10 @@ pub(crate) fn run(words: &[String]) -> io::Result<Vec<u8>> {
         ["leftovers", maker] => leftovers(maker),
         ["freeze-pid1"] => freeze_pid1(),
         ["lay-over", path, text] => lay_over(path, text),
-        ["write-end", path, text] => write_end(path, text),
+        ["write-end", path, text] => write_at(path, End(-length(text)?), text),
+        ["write-at", path, offset, text] => {
+            write_at(path, Start(offset.parse().map_err(io::Error::other)?), text)
+        }
         ["sync"] => {
             nix::unistd::sync();
             Ok(Vec::new())
@@ -94,15 +98,17 @@ fn bring(from: &str, to: &str) -> io::Result<Vec<u8>> {
     Ok(Vec::new())
 }
 
-/// Writes over the end of a file or a device, and returns once it is there.
-fn write_end(path: &str, text: &str) -> io::Result<Vec<u8>> {
+/// Writes over a part of a file or a device, and returns once it is there.
+fn write_at(path: &str, place: SeekFrom, text: &str) -> io::Result<Vec<u8>> {
     let mut file = OpenOptions::new().write(true).open(inside(path))?;
-    file.seek(SeekFrom::End(
-        -i64::try_from(text.len()).map_err(io::Error::other)?,
-    ))?;
+    file.seek(place)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(Vec::new())
+}
+
+fn length(text: &str) -> io::Result<i64> {
+    i64::try_from(text.len()).map_err(io::Error::other)
 }
 
 /// In which block of its file system a file begins.

@@ -10,12 +10,13 @@
 //! damaged is told from a new one, and gets its header back from the card
 //! (`header_backup.rs`).
 
+mod check;
 pub mod header_backup;
 mod keys;
 mod stick_key;
 mod table;
 
-use crate::{damage, log};
+use crate::log;
 use control::{RecoveryKey, Secret};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
@@ -37,14 +38,16 @@ pub const MOUNT_POINT: &str = "/data";
 /// `cryptsetup`'s exit code for "no key available with this passphrase".
 const NO_PERMISSION: i32 = 2;
 
-/// Adiantum, since the Pi 3 has no AES instructions (cryptsetup(8)).
+/// Adiantum, since the Pi 3 has no AES instructions (cryptsetup(8)). Sectors as small as the
+/// card's own: of a larger one that the power cut has written in part nothing can be read
+/// (docs/decisions/torn-writes.md).
 const FORMAT: [&str; 12] = [
     "--batch-mode",
     "luksFormat",
     "--type=luks2",
     "--cipher=xchacha12,aes-adiantum-plain64",
     "--key-size=256",
-    "--sector-size=4096",
+    "--sector-size=512",
     keys::QUICK[0],
     keys::QUICK[1],
     "--key-slot=2",
@@ -237,7 +240,7 @@ impl Disk {
         if let Err(error) = self.set_in_use(true) {
             log::line(&format!("disk: {error}"));
         }
-        check_file_system();
+        check::before_mount(Path::new(MAPPER));
         mount_data().inspect_err(|_| close_mapper())
     }
 
@@ -300,25 +303,19 @@ fn finish(device: &str) -> Result<(), DiskError> {
     run(CRYPTSETUP, &["config", "--label", FINISHED, device], None).map(drop)
 }
 
-/// What can be mended without a question is; the rest is left for the kernel to
-/// find, which then mounts read-only (e2fsck(8), -p).
-fn check_file_system() {
-    damage::before_check(Path::new(MAPPER));
-    if let Err(error) = run("/usr/sbin/e2fsck", &["-p", MAPPER], None) {
-        log::line(&format!("disk: {error}"));
-    }
+fn mount_data() -> Result<(), DiskError> {
+    mount_ext4(Path::new(MAPPER), MOUNT_POINT, MsFlags::empty()).map_err(DiskError::Mount)
 }
 
-fn mount_data() -> Result<(), DiskError> {
+fn mount_ext4(device: &Path, place: &str, more: MsFlags) -> nix::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
     mount(
-        Some(MAPPER),
-        MOUNT_POINT,
+        Some(device),
+        place,
         Some("ext4"),
-        flags,
+        flags | more,
         Some(OPTIONS),
     )
-    .map_err(DiskError::Mount)
 }
 
 fn close_mapper() {

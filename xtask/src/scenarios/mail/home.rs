@@ -21,6 +21,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -85,10 +86,18 @@ impl Home {
         unlock: impl FnOnce(&mut Machine) -> Result<()> + Send,
     ) -> Result<()> {
         let beliefs = self.beliefs()?;
+        let stays_locked = AtomicBool::new(false);
         let laid = thread::scope(|scope| {
-            let unlocking = scope.spawn(|| unlock(machine));
+            let unlocking = scope.spawn(|| {
+                let unlocked = unlock(machine);
+                stays_locked.store(unlocked.is_err(), Ordering::SeqCst);
+                unlocked
+            });
             let end = Instant::now() + PAGE_LIMIT + MAIL_LIMIT;
-            while agent.ask(&["list", IMAGE]).is_err() && Instant::now() < end {
+            while agent.ask(&["list", IMAGE]).is_err()
+                && !stays_locked.load(Ordering::SeqCst)
+                && Instant::now() < end
+            {
                 sleep(LOOK);
             }
             let laid = lay_over(agent, &beliefs);

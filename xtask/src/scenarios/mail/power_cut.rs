@@ -1,6 +1,7 @@
 //! The power goes: right after the box has said `250` to one message, and in
 //! the middle of another. After the next unlock the first is there, once; of
-//! the second there is nothing, and its sender still has it.
+//! the second there is nothing, and its sender still has it. That the first blocks of the
+//! file system were written in part changes nothing.
 //!
 //! The second comes from Postfix over a line that goes bad after some bytes
 //! (a quota of nftables), so the power is sure to go in the middle of it.
@@ -11,6 +12,7 @@ use super::readers::curl;
 use super::senders::{Postfix, swaks_until_taken};
 use super::world::{World, page, wait_for_mail};
 use super::{ANNA, BEN, InsideArguments, PASSPHRASE};
+use crate::agent::Agent;
 use crate::qemu::{PAGE_LIMIT, Start};
 use crate::tool::tool;
 use anyhow::{Context, Result, ensure};
@@ -26,12 +28,19 @@ const LONG: usize = 1_000_000;
 /// For the message that was kept, at last.
 const TRIES: usize = 8;
 const ONE_TRY: Duration = Duration::from_secs(20);
+/// The encrypted disk.
+const DISK: &str = "/dev/vda2";
+/// Where its file system has the first group descriptors, in bytes, and how many: behind
+/// the 16 MiB of LUKS's header the second block. Written there, decrypted it is noise.
+const DESCRIPTORS: (u64, usize) = ((16 << 20) + 4096, 4096);
+const FROM_BACKUPS: &str = "projectx: disk: e2fsck begins with the backups of its first blocks";
 const TABLE: &str = "bad-line";
 const QUOTA: &str = "let-through";
 
 pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     let world = World::again(arguments)?;
-    let machine = world.go_on(arguments, None)?;
+    let mut machine = world.go_on(arguments, None)?;
+    let mut agent = Agent::connect(&mut machine)?;
     let card = arguments.folder.join("kept.qcow2");
 
     let mut second = letter(POSTFIX, FROM, BEN.address, "In the middle");
@@ -46,6 +55,8 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
 
     let first = letter(MAIL, FROM, ANNA.address, "Just taken");
     let reply = swaks_until_taken(&world.internet, MAIL, FROM, ANNA.address, &first.bytes)?;
+    let half = "torn".repeat(DESCRIPTORS.1 / 4);
+    agent.ask(&["write-at", DISK, &DESCRIPTORS.0.to_string(), &half])?;
     machine.cut_power()?;
     ensure!(reply == "250 2.0.0 Delivered", "{reply}");
 
@@ -55,6 +66,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
         Ok(client::unlock(&page(), PASSPHRASE).ok())
     })?;
     ensure!(answer.ok, "unlocking after the cut: {answer:?}");
+    machine.wait_for_serial(FROM_BACKUPS, 1, PAGE_LIMIT)?;
     wait_for_mail(&mut machine)?;
     let messages = curl(&world.internet, &world.folder, ANNA, "INBOX")?;
     ensure!(messages.len() == 1, "Anna has {}", messages.len());

@@ -6,6 +6,7 @@
 use super::keys::{QUICK, Try, add, cryptsetup_open, kill, metadata, remove_token, spelt, try_key};
 use super::{CRYPTSETUP, Disk, DiskError, close_mapper, mount_data, run};
 use control::Secret;
+use std::path::Path;
 
 /// The two slots.
 const SLOTS: [u32; 2] = [4, 5];
@@ -82,7 +83,7 @@ impl Disk {
             }
         }
         opened?;
-        super::check_file_system();
+        super::check::before_mount(Path::new(super::MAPPER));
         mount_data().inspect_err(|_| close_mapper())
     }
 
