@@ -297,14 +297,7 @@ impl Household {
                 }
             }
         }
-        let refused: u64 = tally.refused.values().sum();
-        ensure!(
-            tally.delivered() + refused == batch.messages.len() as u64,
-            "{} sent, {} found, {refused} refused",
-            batch.messages.len(),
-            tally.delivered()
-        );
-        Ok(())
+        tally.is_of_all(batch.messages.len())
     }
 
     fn kept_for(&self, batch: &Batch, is_junk: bool) -> PathBuf {

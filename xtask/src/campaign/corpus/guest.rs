@@ -9,7 +9,7 @@ use super::tally::Tally;
 use super::{Route, State, key};
 use crate::scenarios::{Lab, mail};
 use crate::{guest, image, workspace};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -121,13 +121,7 @@ impl There {
                 come[place] += 1;
             }
         }
-        let refused: u64 = tally.refused.values().sum();
-        ensure!(
-            tally.delivered() + refused == batch.messages.len() as u64,
-            "{} sent, {} found, {refused} refused",
-            batch.messages.len(),
-            tally.delivered()
-        );
+        tally.is_of_all(batch.messages.len())?;
         if batch.half == Half::Taught {
             self.seen = [self.seen[0] + come[0], self.seen[1] + come[1]];
             self.to_teach.push(come);

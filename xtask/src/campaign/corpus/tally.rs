@@ -1,6 +1,7 @@
 //! What became of messages of one kind: counted, and why.
 
 use super::package::Kind;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -68,6 +69,20 @@ impl Tally {
     /// How many were delivered.
     pub fn delivered(&self) -> u64 {
         self.inbox + self.junk
+    }
+
+    /// That all of so many messages were found, or were refused.
+    ///
+    /// # Errors
+    /// When one is nowhere, or there twice.
+    pub fn is_of_all(&self, sent: usize) -> Result<()> {
+        let refused: u64 = self.refused.values().sum();
+        let found = self.delivered();
+        ensure!(
+            found + refused == sent as u64,
+            "{sent} sent, {found} found, {refused} refused"
+        );
+        Ok(())
     }
 
     /// In a few words.
@@ -160,5 +175,8 @@ mod tests {
              4 times \"550 5.6.0 No\""
         );
         assert_eq!(both.wrong(Kind::Ham), 6);
+        both.is_of_all(12).unwrap();
+        let error = both.is_of_all(13).unwrap_err().to_string();
+        assert_eq!(error, "13 sent, 8 found, 4 refused");
     }
 }
