@@ -7,6 +7,7 @@ mod bench;
 mod boot;
 mod browser;
 mod campaign;
+mod capture;
 mod card_check;
 mod card_image;
 mod exploits;

@@ -80,8 +80,13 @@ pub(super) fn come_home(meeting: &Meeting) -> Result<()> {
 
 /// In the box's network, where the phone is at home.
 pub(super) fn at_home(meeting: &Meeting, program: &str) -> Command {
+    in_network(meeting.native.pid(), program)
+}
+
+/// In the network of this process.
+pub(super) fn in_network(pid: i32, program: &str) -> Command {
     let mut command = Command::new("nsenter");
-    let network = format!("--net=/proc/{}/ns/net", meeting.native.pid());
+    let network = format!("--net=/proc/{pid}/ns/net");
     command.args([network.as_str(), program]);
     command
 }

@@ -4,7 +4,7 @@
 //! ([`inbound`]), goes out ([`outbound`]) and is passed on ([`forwarding`]), or goes by a
 //! provider's server ([`smarthost`]), on one internet with one box; a sender sees the box's
 //! policy ([`own_policy`]), and all of its records
-//! ([`own_records`]).
+//! ([`own_records`]). All packets of the box are kept and searched ([`wire`]).
 
 mod client;
 mod forwarding;
@@ -16,6 +16,7 @@ mod queue;
 mod reports;
 mod sieve;
 mod smarthost;
+mod wire;
 
 pub use outbound::records;
 
@@ -76,6 +77,7 @@ pub fn run() -> Result<()> {
     };
     let native = Native::start_on(&internet, &options)
         .with_context(|| fs::read_to_string(&options.journal).unwrap_or_default())?;
+    let wire = wire::Wire::tap(native.pid(), folder.path())?;
     let meeting = Meeting {
         internet,
         native,
@@ -106,6 +108,7 @@ pub fn run() -> Result<()> {
     eprintln!("    outbound done after {:.1?}", begun.elapsed());
     smarthost::run(&meeting)?;
     eprintln!("    smarthost done after {:.1?}", begun.elapsed());
+    wire.holds_only(&outbound::in_the_clear())?;
     meeting.native.stop()
 }
 
@@ -139,6 +142,7 @@ fn inbox(home: &Path) -> Result<Vec<String>> {
 }
 
 fn letter(from: &str, to: &str, number: usize, sentence: &str) -> String {
+    wire::is_sent(sentence);
     let date = now();
     let (_, domain) = from.split_once('@').unwrap_or_default();
     format!(

@@ -96,6 +96,11 @@ pub fn domains() -> impl Iterator<Item = Domain> {
     CASES.iter().map(|case| case.to)
 }
 
+/// What the one letter says that goes out in the clear, by an exception of the owner's.
+pub(super) fn in_the_clear() -> String {
+    sentence(Domain::Plaintext)
+}
+
 /// What mail on its way out needs: the box's keys in the names, Anna's phone at home.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ pub const NATIVE: [(&str, &str); 2] = [
 const FILTERS: &str = "filters what a service may reach";
 
 /// Packages for starting a box and testing it.
-pub const BOOTING: [(&str, &str); 17] = [
+pub const BOOTING: [(&str, &str); 18] = [
     ("qemu-system-arm", "plays the board"),
     (
         "qemu-utils",
@@ -55,6 +55,7 @@ pub const BOOTING: [(&str, &str); 17] = [
     ("libnet-ssleay-perl", "with it swaks speaks TLS"),
     ("openssl", "makes a certificate for a test"),
     ("nftables", FILTERS),
+    ("tcpdump", "keeps the packets of a native box"),
     ("dnsmasq-base", "plays the home's router"),
     (
         "dosfstools",

@@ -5,7 +5,6 @@
 
 mod apart;
 mod attacks;
-mod capture;
 mod card_refused;
 mod card_unreadable;
 mod cut_while_claiming;

@@ -4,9 +4,9 @@
 //! from there on is kept, so that it can be searched.
 
 use super::Lab;
-use super::capture::Capture;
 use super::first_boot_virt::claim;
 use crate::agent::Agent;
+use crate::capture::Capture;
 use crate::qemu::{Board, Machine, Start};
 use crate::snapshot;
 use anyhow::{Context, Result, ensure};

@@ -7,8 +7,8 @@
 //! is made, whose file holds the box's memory.
 
 use super::letter;
+use crate::capture::Capture;
 use crate::qemu::Recording;
-use crate::scenarios::capture::Capture;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;

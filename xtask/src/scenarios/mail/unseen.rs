@@ -12,7 +12,7 @@ use super::senders::swaks;
 use super::world::World;
 use super::{ANNA, InsideArguments};
 use crate::agent::Agent;
-use crate::scenarios::capture::Capture;
+use crate::capture::Capture;
 use anyhow::{Result, ensure};
 use std::io::Write;
 use std::net::TcpStream;

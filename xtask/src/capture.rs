@@ -3,8 +3,8 @@
 //!
 //! QEMU writes both while the box runs: each packet on its network card
 //! (`filter-dump`, a pcap file) and each write to its card (`blklogwrites`, the
-//! format of the kernel's dm-log-writes, data as it was). A sentence may be
-//! spread over packets, so TCP's streams are put together before the search;
+//! format of the kernel's dm-log-writes, data as it was); of a native box tcpdump
+//! keeps the packets (`foreign/wire.rs`). A sentence may be spread over packets, so TCP's streams are put together before the search;
 //! it may be in base64, so that is searched for as well. Other disguises are
 //! not seen.
 //!
@@ -23,11 +23,11 @@ use std::path::Path;
 
 /// What QEMU has kept.
 #[derive(Debug, Clone)]
-pub(in crate::scenarios) struct Capture(pub(in crate::scenarios) Recording);
+pub struct Capture(pub Recording);
 
 impl Capture {
     /// What is kept in `folder`.
-    pub(in crate::scenarios) fn into(folder: &Path) -> Self {
+    pub fn into(folder: &Path) -> Self {
         Self(Recording {
             packets: folder.join("packets.pcap"),
             writes: folder.join("writes.log"),
@@ -35,37 +35,22 @@ impl Capture {
     }
 
     /// Whether a packet, or what packets carry, holds the sentence.
-    pub(in crate::scenarios) fn on_the_wire(&self, sentence: &str) -> Result<bool> {
+    pub fn on_the_wire(&self, sentence: &str) -> Result<bool> {
         Ok(!self.found_on_the_wire(&[sentence])?.is_empty())
     }
 
     /// Whether a write holds the sentence.
-    pub(in crate::scenarios) fn on_the_card(&self, sentence: &str) -> Result<bool> {
+    pub fn on_the_card(&self, sentence: &str) -> Result<bool> {
         Ok(!self.found_on_the_card(&[sentence])?.is_empty())
     }
 
     /// Those of the sentences that a packet, or what packets carry, holds.
-    pub(in crate::scenarios) fn found_on_the_wire<'a>(
-        &self,
-        sentences: &[&'a str],
-    ) -> Result<Vec<&'a str>> {
-        let bytes =
-            fs::read(&self.0.packets).with_context(|| self.0.packets.display().to_string())?;
-        let frames = frames(&bytes).context("QEMU's packets")?;
-        ensure!(!frames.is_empty(), "no packet was captured");
-        let streams = streams(&frames);
-        let mut search = Search::new(sentences);
-        for place in frames.into_iter().chain(streams.iter().map(Vec::as_slice)) {
-            search.look(place);
-        }
-        Ok(search.found)
+    pub fn found_on_the_wire<'a>(&self, sentences: &[&'a str]) -> Result<Vec<&'a str>> {
+        found_in_packets(&self.0.packets, sentences)
     }
 
     /// Those of the sentences that a write holds.
-    pub(in crate::scenarios) fn found_on_the_card<'a>(
-        &self,
-        sentences: &[&'a str],
-    ) -> Result<Vec<&'a str>> {
+    pub fn found_on_the_card<'a>(&self, sentences: &[&'a str]) -> Result<Vec<&'a str>> {
         let mut file =
             File::open(&self.0.writes).with_context(|| self.0.writes.display().to_string())?;
         ensure!(file.metadata()?.len() > 0, "no write was kept");
@@ -84,6 +69,26 @@ impl Capture {
             window.drain(..window.len().saturating_sub(overlap));
         }
     }
+}
+
+/// Those of the sentences that a packet of a pcap file, or what its packets carry, holds.
+///
+/// # Errors
+/// When it can't be read, is no pcap file of Ethernet frames, or has no packet.
+pub fn found_in_packets<'a>(file: &Path, sentences: &[&'a str]) -> Result<Vec<&'a str>> {
+    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+    let frames = frames(&bytes).with_context(|| file.display().to_string())?;
+    ensure!(
+        !frames.is_empty(),
+        "{}: no packet was captured",
+        file.display()
+    );
+    let streams = streams(&frames);
+    let mut search = Search::new(sentences);
+    for place in frames.into_iter().chain(streams.iter().map(Vec::as_slice)) {
+        search.look(place);
+    }
+    Ok(search.found)
 }
 
 /// Sentences that are looked for, and those that were found.
@@ -127,7 +132,7 @@ fn forms(sentence: &str) -> Vec<Finder<'static>> {
 }
 
 /// The frames of a pcap file (draft-ietf-opsawg-pcap), little-endian as on
-/// this machine; QEMU was killed, so the last one may be cut off.
+/// this machine; who wrote it may have been killed, so the last one may be cut off.
 fn frames(file: &[u8]) -> Result<Vec<&[u8]>> {
     const HEADER: usize = 24;
     const RECORD: usize = 16;
