@@ -5,13 +5,16 @@
 
 use crate::answer::Answer;
 use crate::keys::Paper;
+use crate::outbound::{SessionContents, SmarthostContents};
 use crate::people::{PeopleAnswer, Told};
 use crate::post::Post;
 use crate::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedError, seal};
 use crate::state::Shown;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use control::Secret;
+use control::outbound::SmarthostPort;
 use crypto_box::aead::{OsRng, rand_core::RngCore};
+use serde::Serialize;
 use std::time::Duration;
 use ureq::{Agent, http::StatusCode};
 
@@ -189,7 +192,7 @@ pub fn power(base_url: &str, what: &str) -> Result<Answered, ClientError> {
     )
 }
 
-/// A browser that looks after the people.
+/// A browser that looks after the people, and after the mail that they send.
 pub struct People {
     base_url: String,
     session: Secret,
@@ -255,14 +258,52 @@ impl People {
         self.send("/people/remove", about(address, None))
     }
 
-    fn send(&self, path: &str, contents: PeopleContents) -> Result<PeopleAnswered, ClientError> {
-        let page = page(&self.base_url)?;
-        let contents = PeopleContents {
+    /// Has all mail to others go by this server, with this login.
+    pub fn use_smarthost(
+        &self,
+        host: &str,
+        port: SmarthostPort,
+        (login, password): (&str, &str),
+    ) -> Result<PeopleAnswered, ClientError> {
+        let path = "/outbound/smarthost";
+        self.seal_and_send(path, |token| SmarthostContents {
             purpose: path.into(),
-            token: page.token.clone(),
+            token,
+            session: self.session.clone(),
+            host: host.into(),
+            port,
+            login: login.into(),
+            password: Secret::new(password.into()),
+        })
+    }
+
+    /// Has mail to others go straight to their servers again.
+    pub fn use_no_smarthost(&self) -> Result<PeopleAnswered, ClientError> {
+        let path = "/outbound/straight";
+        self.seal_and_send(path, |token| SessionContents {
+            purpose: path.into(),
+            token,
+            session: self.session.clone(),
+        })
+    }
+
+    fn send(&self, path: &str, contents: PeopleContents) -> Result<PeopleAnswered, ClientError> {
+        self.seal_and_send(path, |token| PeopleContents {
+            purpose: path.into(),
+            token,
             session: Some(self.session.clone()),
             ..contents
-        };
+        })
+    }
+
+    /// Sends what is to be sent with a page's token.
+    fn seal_and_send<C: Serialize>(
+        &self,
+        path: &str,
+        contents: impl FnOnce(String) -> C,
+    ) -> Result<PeopleAnswered, ClientError> {
+        let page = page(&self.base_url)?;
+        let contents = contents(page.token.clone());
         let (sealed, opens) = seal(&page.key, &contents)?;
         let post = Post {
             token: page.token,

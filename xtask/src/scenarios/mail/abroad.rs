@@ -1,18 +1,22 @@
 //! The booted box and foreign mail systems, both ways: the home's router leads to an
 //! internet of other people's mail servers (`ci/internet`). What they send is in the
 //! inbox; what Anna sends arrives sealed and signed where the other side can prove
-//! itself, and waits on the encrypted disk where it can't. Every packet and every
-//! write is kept meanwhile, and none holds a sentence of any message.
+//! itself, and waits on the encrypted disk where it can't. Then she has her provider's
+//! server take it, by the page. Every packet and every write is kept meanwhile, and none
+//! holds a sentence of any message.
 //!
 //! `cargo xtask foreign` has all domains.
 
 use super::home::{self, Home};
 use super::letter::{Letter, letter};
 use super::world;
-use super::{ANNA, InsideArguments};
+use super::{ANNA, InsideArguments, PASSPHRASE};
 use crate::agent::Agent;
-use ::internet::{Domain, Host};
+use crate::qemu::Machine;
+use ::internet::{Domain, Host, Received, SMARTHOST_CUSTOMER};
 use anyhow::{Context, Result, ensure};
+use console::client::People;
+use control::outbound::SmarthostPort;
 use std::time::{Duration, Instant};
 
 /// Who sends.
@@ -32,6 +36,9 @@ const HOLDERS: [(Domain, &str); 4] = [
     (Domain::WrongDane, "Server certificate not verified"),
     (Domain::WrongSts, "Server certificate not verified"),
 ];
+/// The provider whose customer Anna is, and who gets a message by it.
+const PROVIDER: Domain = Domain::Exim;
+const BY_PROVIDER: Domain = Domain::Postfix;
 /// A message on its way, with an emulated processor at one end.
 const LIMIT: Duration = Duration::from_secs(180);
 const STEP: Duration = Duration::from_millis(500);
@@ -66,6 +73,7 @@ pub(super) fn run(arguments: &InsideArguments) -> Result<()> {
     for (domain, why) in HOLDERS {
         waits(&mut agent, internet.host(domain), why)?;
     }
+    by_a_provider(&home, &mut machine, &mut agent).with_context(|| told(&mut agent))?;
 
     // All that is in memory is written, so that it is among the writes that are searched
     // (sealed.rs).
@@ -132,6 +140,48 @@ fn waits(agent: &mut Agent, host: &Host, why: &str) -> Result<()> {
     }
     let received = host.received()?;
     ensure!(received.is_empty(), "{received:?}");
+    Ok(())
+}
+
+/// What Anna sets on the page counts for her next message: it goes to the provider alone,
+/// sealed and with her login there, and on from it.
+fn by_a_provider(home: &Home, machine: &mut Machine, agent: &mut Agent) -> Result<()> {
+    let before = agent.ask_text(&["pids", "master"])?;
+    let owner = People::new(&world::page());
+    let proved = owner.prove(PASSPHRASE)?;
+    ensure!(proved.ok, "proving the passphrase: {proved:?}");
+    let name = PROVIDER.mx();
+    let set = owner.use_smarthost(&name, SmarthostPort::StartTls, SMARTHOST_CUSTOMER)?;
+    ensure!(set.ok, "setting the smarthost: {set:?}");
+    let shown = set.told.outbound.and_then(|outbound| outbound.smarthost);
+    let shown = shown.map(|smarthost| (smarthost.host, smarthost.login));
+    ensure!(
+        shown == Some((name.clone(), SMARTHOST_CUSTOMER.0.to_owned())),
+        "the page shows {shown:?}"
+    );
+    machine.wait_until("Postfix started anew", LIMIT, |_| {
+        let now = agent.ask_text(&["pids", "master"]).unwrap_or_default();
+        Ok((!now.is_empty() && now != before).then_some(()))
+    })?;
+
+    let to = format!("ada@{BY_PROVIDER}");
+    let letter = write(BY_PROVIDER, ANNA.address, &to, "by a provider to");
+    machine.wait_until("a message taken from Anna", LIMIT, |_| {
+        // Postfix may not be ready; a mail program tries again as well.
+        Ok(home::send(&to, &letter, LIMIT).ok())
+    })?;
+    let host = home.internet.host(BY_PROVIDER);
+    let received = machine.wait_until("a message by the provider", LIMIT, |_| {
+        // A mailbox that is being written to is read again.
+        let received = host.received().unwrap_or_default();
+        let is_it =
+            |one: &Received| String::from_utf8_lossy(&one.message).contains(&letter.sentence);
+        Ok(received.into_iter().find(is_it))
+    })?;
+    ensure!(received.trace.contains(&name), "{received:?}");
+    let arrival = format!("A=plain:{}", SMARTHOST_CUSTOMER.0);
+    let words = [&format!("<= {}", ANNA.address), "X=TLS", &arrival];
+    home.internet.host(PROVIDER).wait_for_log(&words, LIMIT)?;
     Ok(())
 }
 
