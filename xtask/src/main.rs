@@ -104,7 +104,7 @@ fn main() -> ExitCode {
         }),
         Command::Bench(which) => bench::run(&which),
         Command::Campaign(which) => campaign::run(&which),
-        Command::Foreign => foreign::run(),
+        Command::Foreign => foreign::build().and_then(foreign::run),
         Command::TlsCheck => tls_check::run(),
         Command::Exploits { ordinary: false } => exploits::run(exploits::Extent::Whole),
         Command::Exploits { ordinary: true } => exploits::run(exploits::Extent::Ordinary),

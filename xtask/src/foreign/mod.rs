@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use internet::{HOME, Internet};
 use native::{Native, Options, Person};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// From one mail server's queue into another's mailbox; SpamAssassin judges meanwhile.
@@ -50,13 +50,30 @@ impl Meeting {
     }
 }
 
+/// What is built for it.
+#[derive(Debug)]
+pub struct Built {
+    image: PathBuf,
+    program: PathBuf,
+}
+
+/// Builds what it needs; all else is waiting for mail, mostly.
+///
+/// # Errors
+/// When something can't be built.
+pub fn build() -> Result<Built> {
+    Ok(Built {
+        image: image::native::make("email")?,
+        program: campaign::build_box()?,
+    })
+}
+
 /// Does it all.
 ///
 /// # Errors
 /// When mail becomes something else than it should, with what both sides said.
-pub fn run() -> Result<()> {
-    let image = image::native::make("email")?;
-    let program = campaign::build_box()?;
+pub fn run(built: Built) -> Result<()> {
+    let Built { image, program } = built;
     let folder = tempfile::tempdir_in(workspace::target())?;
     let begun = Instant::now();
     let domains = inbound::domains().chain(outbound::domains());
@@ -113,7 +130,7 @@ pub fn run() -> Result<()> {
 }
 
 /// A copy of the app that believes the internet's authority as it would the world's.
-fn with_authority(image: &Path, internet: &Internet, folder: &Path) -> Result<std::path::PathBuf> {
+fn with_authority(image: &Path, internet: &Internet, folder: &Path) -> Result<PathBuf> {
     const ROOTS: [&str; 2] = ["postfix", "tls-policy"];
     let copy = image::native::copy(image, folder)?;
     let authority = fs::read(internet.authority())?;
