@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -94,18 +93,6 @@ impl Child {
         kill_process(self.pidfd.as_fd())
     }
 
-    /// Has the program, and what it forks from now on, run for `slice` at a stretch when
-    /// others wait for the processor as well (sched_setattr(2), `sched_runtime`). The kernel
-    /// takes 0.1 to 100 ms and the next of these for any other; before Linux 6.12 it does
-    /// nothing.
-    ///
-    /// # Errors
-    /// When the program has ended.
-    pub fn set_time_slice(&self, slice: Duration) -> Result<(), Errno> {
-        let nanoseconds = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
-        sys::set_slice(self.pid, nanoseconds)
-    }
-
     /// Connects to 127.0.0.1 inside the sandbox's network namespace. The
     /// stream is close-on-exec and can be passed to another sandbox.
     pub fn connect_tcp(&self, port: u16) -> io::Result<TcpStream> {
@@ -189,38 +176,5 @@ impl AsFd for Child {
 impl AsRawFd for Child {
     fn as_raw_fd(&self) -> i32 {
         self.pidfd.as_raw_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::Command;
-
-    /// Whether the kernel here is at least this one.
-    fn kernel_is_at_least(wanted: (u32, u32)) -> bool {
-        let uname = nix::sys::utsname::uname().unwrap();
-        let release = uname.release().to_string_lossy().into_owned();
-        let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
-        (numbers.next().unwrap(), numbers.next().unwrap()) >= wanted
-    }
-
-    #[test]
-    fn a_time_slice_is_taken_and_inherited() {
-        let slice = Duration::from_millis(100);
-        let begun = std::thread::spawn(move || {
-            // Of this thread alone, pid 0.
-            sys::set_slice(Pid::from_raw(0), slice.as_nanos() as u64).unwrap();
-            Command::new("sleep").arg("60").spawn().unwrap()
-        });
-        let mut child = begun.join().unwrap();
-        let inherited = sys::slice(Pid::from_raw(child.id().cast_signed()));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let expected = match kernel_is_at_least((6, 12)) {
-            true => slice.as_nanos() as u64,
-            false => 0,
-        };
-        assert_eq!(inherited, Ok(expected));
     }
 }

@@ -480,55 +480,6 @@ impl Exec {
     }
 }
 
-/// `struct sched_attr`, linux/sched/types.h, first version.
-#[repr(C)]
-#[derive(Default)]
-struct SchedAttr {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-}
-
-/// Has a process of the usual policy run for so many nanoseconds at a stretch, all else as
-/// it is: sched_setattr(2). Kernels before 6.12 take it and do nothing.
-pub(crate) fn set_slice(pid: Pid, slice: u64) -> Result<()> {
-    let mut attributes = sched_attr(pid)?;
-    attributes.runtime = slice;
-    // SAFETY: the kernel reads as many bytes as the structure says that it has.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_sched_setattr,
-            pid.as_raw(),
-            &raw const attributes,
-            0,
-        )
-    };
-    Errno::result(done).map(drop)
-}
-
-/// How many nanoseconds a process may run at a stretch; 0 from kernels before 6.12.
-#[cfg(test)]
-pub(crate) fn slice(pid: Pid) -> Result<u64> {
-    Ok(sched_attr(pid)?.runtime)
-}
-
-/// sched_getattr(2).
-fn sched_attr(pid: Pid) -> Result<SchedAttr> {
-    let mut attributes = SchedAttr::default();
-    let size = size_of_val(&attributes);
-    // SAFETY: the kernel writes at most `size` bytes, and only integers.
-    let done = unsafe {
-        let to = &raw mut attributes;
-        libc::syscall(libc::SYS_sched_getattr, pid.as_raw(), to, size, 0)
-    };
-    Errno::result(done).map(|_| attributes)
-}
-
 /// SIGKILL through a pidfd: pidfd_send_signal(2).
 pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> Result<()> {
     let (fd, signal, info) = (pidfd.as_raw_fd(), libc::SIGKILL, null::<libc::siginfo_t>());

@@ -21,10 +21,6 @@ use zygote::client::{ClientError, Zygote};
 
 /// How long loading may take: a second on a PC, 25 in an emulator.
 const LOADING: Duration = Duration::from_secs(180);
-/// How long a child works at a stretch while others wait for the processor: a change from
-/// one big memory to another costs more than waiting a little longer, and what works in
-/// short turns (the mail programs, the page) comes in between all the same (sched(7)).
-const SLICE: Duration = Duration::from_millis(100);
 /// How long making a child may take.
 const FORKING: Duration = Duration::from_secs(10);
 
@@ -190,8 +186,6 @@ fn load(shared: &Arc<Shared>, name: &str, number: u64) -> Result<Generation, Run
     let errors = journal::standard_error(&shared.journal, &instance)?;
     let spec = shared.spec(service, &number.to_string())?;
     let sandbox = sandbox::spawn(&spec, vec![(errors, 2), (theirs, FIRST)])?;
-    // Its children inherit it. One that has ended is told of below.
-    sandbox.set_time_slice(SLICE).ok();
     let mut zygote = Zygote::from_socket(ours);
     let end = Instant::now() + LOADING;
     loop {
