@@ -1,6 +1,7 @@
 //! Connections that find no place are told so, whatever the reason.
 
 use super::support::{App, children, connect_from, until};
+use nix::sys::resource::{Resource, setrlimit};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -90,6 +91,49 @@ fn beyond_the_places_of_all_or_of_one_sender_a_connection_is_told_and_closed() {
     app.stop_leaves_nothing();
     assert_eq!(stopped.join().unwrap(), FULL);
     assert_eq!(cut.join().unwrap(), 0);
+}
+
+/// How many descriptors and threads the runtime has, which is this process.
+fn used() -> (usize, usize) {
+    let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+    (count("/proc/self/fd"), count("/proc/self/task"))
+}
+
+#[test]
+fn ten_thousand_connections_take_nobody_s_place_and_leave_nothing() {
+    const MANY: u16 = 10_000;
+    // This side holds all of them; the other must not.
+    let files = u64::from(MANY) + 1000;
+    setrlimit(Resource::RLIMIT_NOFILE, files, files).unwrap();
+    let limits = "deadline: 10m, at-once: 2, from-one-address: 1, waiting: 0";
+    let app = App::start(&manifest(limits), "flood");
+    app.wait_ready();
+    let served = connect_from([127, 0, 0, 1], 25);
+    let other = connect_from([127, 0, 0, 2], 25);
+    sandboxes(2);
+    let before = used();
+    let silent: Vec<TcpStream> = (0..MANY)
+        .map(|number| {
+            let [high, low] = number.to_be_bytes();
+            connect_from([127, 1, high, low], 25)
+        })
+        .collect();
+    // Who comes behind them is told at once, and nobody was served in between.
+    let begun = Instant::now();
+    assert_eq!(told(connect_from([127, 0, 0, 3], 25)), FULL);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{begun:?}");
+    sandboxes(2);
+    let (descriptors, threads) = used();
+    let theirs = descriptors - before.0 - silent.len();
+    assert!(theirs < 200, "the runtime holds {theirs} of them");
+    assert_eq!(threads, before.1);
+    drop(silent);
+    until("nothing is left of them", || {
+        (used() == before).then_some(())
+    });
+    sandboxes(2);
+    drop((served, other));
+    app.stop_leaves_nothing();
 }
 
 #[test]
