@@ -57,11 +57,13 @@ pub struct Built {
     program: PathBuf,
 }
 
-/// Builds what it needs; all else is waiting for mail, mostly.
+/// Installs and builds what it needs; all else is waiting for mail, mostly.
 ///
 /// # Errors
-/// When something can't be built.
+/// When something can't be installed or built.
 pub fn build() -> Result<Built> {
+    // Mail programs, and tcpdump.
+    image::host_packages_for_boots()?;
     Ok(Built {
         image: image::native::make("email")?,
         program: campaign::build_box()?,
