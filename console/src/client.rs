@@ -5,7 +5,7 @@
 
 use crate::answer::Answer;
 use crate::keys::Paper;
-use crate::outbound::{SessionContents, SmarthostContents};
+use crate::outbound::SmarthostContents;
 use crate::people::{PeopleAnswer, Told};
 use crate::post::Post;
 use crate::sealed::{AnswerKey, Contents, KeysContents, PeopleContents, SealedError, seal};
@@ -274,16 +274,6 @@ impl People {
             port,
             login: login.into(),
             password: Secret::new(password.into()),
-        })
-    }
-
-    /// Has mail to others go straight to their servers again.
-    pub fn use_no_smarthost(&self) -> Result<PeopleAnswered, ClientError> {
-        let path = "/outbound/straight";
-        self.seal_and_send(path, |token| SessionContents {
-            purpose: path.into(),
-            token,
-            session: self.session.clone(),
         })
     }
 

@@ -4,9 +4,9 @@
 //! QEMU writes both while the box runs: each packet on its network card
 //! (`filter-dump`, a pcap file) and each write to its card (`blklogwrites`, the
 //! format of the kernel's dm-log-writes, data as it was); of a native box tcpdump
-//! keeps the packets (`foreign/wire.rs`). A sentence may be spread over packets, so TCP's streams are put together before the search;
-//! it may be in base64, so that is searched for as well. Other disguises are
-//! not seen.
+//! keeps the packets (`foreign/wire.rs`). A sentence may be spread over packets, so
+//! TCP's streams are put together before the search; it may be in base64, so that is
+//! searched for as well. Other disguises are not seen.
 //!
 //! Limits: Ethernet, IPv4 without fragments, IPv6 without extension headers
 //! for the streams; whatever else is searched packet by packet.

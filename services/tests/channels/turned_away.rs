@@ -125,7 +125,8 @@ fn ten_thousand_connections_take_nobody_s_place_and_leave_nothing() {
     sandboxes(2);
     let (descriptors, threads) = used();
     let theirs = descriptors - before.0 - silent.len();
-    assert!(theirs < 200, "the runtime holds {theirs} of them");
+    // `Farewells::MOST`, and one that is being turned away.
+    assert!(theirs <= 65, "the runtime holds {theirs} of them");
     assert_eq!(threads, before.1);
     drop(silent);
     until("nothing is left of them", || {
